@@ -5,7 +5,7 @@ same seed and the same calls give the same effects. The simulator, the transcrip
 and every replayed bug rest on that one promise.
 """
 
-from typing import Generic, NewType, Protocol, TypeVar
+from typing import Generic, NewType, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -67,8 +67,14 @@ class Machine(Protocol[MessageT, FactT]):
         """React to the deadline having passed, and set the next one."""
 
 
-class Linked(Machine[MessageT, FactT], Protocol[MessageT, FactT]):
-    """A machine that also hears what becomes of links."""
+@runtime_checkable
+class Networked(Machine[MessageT, FactT], Protocol[MessageT, FactT]):
+    """A machine below the links: it casts datagrams and hears what becomes of links."""
+
+    def catch(
+        self, source: Address, sender: PeerId, message: MessageT, now: float
+    ) -> Effects[MessageT, FactT]:
+        """React to a datagram, and to where it came from."""
 
     def met(
         self, peer: PeerId, address: Address, now: float

@@ -23,8 +23,8 @@ PLACE = msgspec.Meta(min_length=3, max_length=64, pattern=r"^[!-~]+:[0-9]{1,5}\Z
 # A sentence for a human, such as the reason for a verdict.
 REMARK = msgspec.Meta(max_length=80)
 
-# Counters travel as msgpack's 64-bit integers, and never below nothing.
-COUNT = msgspec.Meta(ge=0, lt=2**63)
+# Counters and nonces: what msgspec can check in 64 bits, and never below nothing.
+COUNT = msgspec.Meta(ge=0, lt=2**62)
 
 _SEAL_BYTES = 8  # A forger guesses right once in 2^64 datagrams.
 
@@ -49,10 +49,15 @@ class Codec(Generic[MessageT]):
         self._blank = blake2b(key=secret, digest_size=_SEAL_BYTES)
 
     def encode(self, sender: PeerId, message: MessageT) -> bytes:
-        """Turn a message into the bytes of one datagram."""
+        """Turn a message into sealed bytes."""
         data = self._encoder.encode(Envelope(sender, message))
-        assert len(data) <= MAX_DATAGRAM_BYTES - _SEAL_BYTES, f"{len(data)} bytes"
         return self._seal(data) + data
+
+    def encode_datagram(self, sender: PeerId, message: MessageT) -> bytes:
+        """Turn a message into sealed bytes that fit one datagram."""
+        data = self.encode(sender, message)
+        assert len(data) <= MAX_DATAGRAM_BYTES, f"{len(data)} bytes is too large"
+        return data
 
     def decode(self, data: bytes) -> tuple[PeerId, MessageT]:
         """Turn a datagram into a message, or raise `MalformedMessage`."""

@@ -84,6 +84,11 @@ class Members:
         """How many are present, ourselves among them."""
         return self._beliefs.size
 
+    @property
+    def slowness(self) -> int:
+        """By how much we stretch our patience, since we hear badly."""
+        return self._beliefs.health.slowness
+
     # Inputs
 
     def receive(

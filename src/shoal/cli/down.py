@@ -1,0 +1,59 @@
+"""shoal down."""
+
+import time
+from contextlib import suppress
+
+from shoal.cli import which
+from shoal.cli.options import PLAIN, Options
+from shoal.cli.outcome import show
+from shoal.errors import NoPeer, Unanswered, Unreachable
+from shoal.net.home import running
+from shoal.net.registry import Running, list_running
+
+
+def down(name: str | None = None, /, *, options: Options = PLAIN) -> None:
+    """Stop all peers of the network on this machine, or one of them.
+
+    They keep their places: `shoal up` brings them back. Ends when they have ended.
+
+    Parameters
+    ----------
+    name
+        The peer to stop, or the beginning of its name.
+    """
+    peers = _chosen(name)
+    for peer in peers:
+        with suppress(Unreachable):  # It ended by itself meanwhile.
+            which.client_of(peer, options.timeout).post("/api/down")
+    _wait_ended(peers, options.timeout)
+    show(
+        [{"name": each.name, "address": each.address} for each in peers],
+        as_json=options.json,
+        people=lambda stopped: print(
+            *(f"{each['name']} stopped" for each in stopped), sep="\n"
+        ),
+    )
+
+
+def _chosen(name: str | None) -> list[Running]:
+    if name is None:
+        return which.only_network()
+    peers = [each for each in list_running() if each.name.startswith(name)]
+    if len(peers) != 1:
+        found = ", ".join(each.name for each in peers) or "none"
+        raise NoPeer(
+            f"peer {name}: {found} of yours runs here by that name; see: shoal members"
+        )
+    return peers
+
+
+def _wait_ended(peers: list[Running], timeout_s: float) -> None:
+    end = time.monotonic() + timeout_s
+    for peer in peers:
+        while running(peer.directory) is not None:
+            if time.monotonic() > end:
+                raise Unanswered(
+                    f"peer {peer.name}: still running after {timeout_s:g} s; "
+                    f"end it with: kill {peer.pid}"
+                )
+            time.sleep(0.02)  # A lock cannot be waited for with a deadline.

@@ -1,0 +1,56 @@
+"""shoal members, shoal status."""
+
+import time
+from typing import Any
+
+from shoal.cli import which
+from shoal.cli.options import PLAIN, Options
+from shoal.cli.outcome import show
+
+
+def members(*, options: Options = PLAIN) -> None:
+    """Who is in the network, since when, and who says so."""
+    records = which.client(options.timeout).get("/api/members")
+    show(records, as_json=options.json, people=_table)
+
+
+def status(*, options: Options = PLAIN) -> None:
+    """How the peer is that this machine's commands talk to."""
+    told = which.client(options.timeout).get("/api/status")
+    show(told, as_json=options.json, people=_status)
+
+
+def _table(records: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "address", "state", "since", "seen by", "reason"):
+        table.add_column(title, overflow="fold")
+    for each in records:
+        table.add_row(
+            each["name"],
+            each["address"],
+            each["state"],
+            f"{ago(each['since'])} ago",
+            ", ".join(each["witnesses"]),
+            each["reason"],
+        )
+    Console().print(table)
+
+
+def _status(told: dict[str, Any]) -> None:
+    names = {"members_alive": "members alive", "since": "up for"}
+    told["since"] = ago(told["since"])
+    width = max(len(names.get(key, key)) for key in told)
+    for key, value in told.items():
+        print(f"{names.get(key, key):{width}}  {value}")
+
+
+def ago(since: float) -> str:
+    """A duration as people say it."""
+    seconds = max(0, int(time.time() - since))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,23 @@
+"""What every command understands."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+DEFAULT_TIMEOUT_S = 10.0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Options:
+    """Options of every command."""
+
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    """Print one JSON object or array; errors as JSON on standard error."""
+
+    timeout: Annotated[float, Parameter(name="--timeout")] = DEFAULT_TIMEOUT_S
+    """Give up after so many seconds, with exit code 124."""
+
+
+PLAIN = Options()

@@ -1,0 +1,64 @@
+"""How a command ends: what it prints, and the code it ends with."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from shoal import errors
+
+DONE, FAILED, USAGE, UNREACHABLE, NOT_FOUND, REFUSED, UNKNOWN, DEADLINE = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    124,
+)
+
+# The first that fits. A command line that makes no sense is the caller's fault; an
+# address that is taken is nobody's.
+_CODES: list[tuple[type[errors.ShoalError], int]] = [
+    (errors.NoPeer, UNREACHABLE),
+    (errors.Unreachable, UNREACHABLE),
+    (errors.Unanswered, DEADLINE),
+    (errors.Unknown, UNKNOWN),
+    (errors.Refused, REFUSED),
+    (errors.Stranger, REFUSED),
+    (errors.InvalidAddress, USAGE),
+    (errors.InvalidName, USAGE),
+]
+
+
+def code_of(error: errors.ShoalError) -> int:
+    """The exit code that says what kind of error it was."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+
+
+def parts(error: errors.ShoalError) -> dict[str, str]:
+    """The thing, the cause and the next step, which every message names in order."""
+    thing, _, rest = str(error).partition(": ")
+    cause, _, remedy = rest.rpartition("; ")
+    return {
+        "kind": type(error).__name__,
+        "thing": thing,
+        "cause": cause or remedy,
+        "next": remedy if cause else "",
+    }
+
+
+def complain(error: errors.ShoalError, *, as_json: bool) -> int:
+    """Say what went wrong in one line; the exit code."""
+    text = json.dumps({"error": parts(error)}) if as_json else f"shoal: {error}"
+    print(text, file=sys.stderr)
+    return code_of(error)
+
+
+def show(value: Any, *, as_json: bool, people: Callable[[Any], None]) -> None:  # noqa: ANN401
+    """Print a result: for programs, or for people."""
+    if as_json:
+        print(json.dumps(value))
+    else:
+        people(value)

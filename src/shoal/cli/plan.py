@@ -1,0 +1,134 @@
+"""What `shoal up` was asked for, checked and completed."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shoal.cli import which
+from shoal.core import address as addresses
+from shoal.core.identity import checked_label
+from shoal.core.machine import Address
+from shoal.errors import InvalidName, NotListening
+from shoal.net.home import read_token
+from shoal.net.registry import default_directory, list_running
+from shoal.settings import PROFILES, PeerSettings, profile_for
+
+INSECURE = (
+    "insecure: what peers say to each other is not encrypted, and whoever can reach "
+    "this address can join, read and change everything; use it only where you trust "
+    "everybody on the network"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One peer to start, or the first of several."""
+
+    host: str
+    port: int
+    directory: Path
+    join: tuple[Address, ...]
+    advertise: Address | None
+    name: str
+    zone: str
+    profile: str
+    secret: bytes | None
+    insecure: bool
+    log: str
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        listen: str,
+        join: tuple[str, ...],
+        directory: Path | None,
+        advertise: str | None,
+        name: str,
+        zone: str,
+        profile: str | None,
+        token: Path | None,
+        insecure: bool,
+        log: str,
+    ) -> "Plan":
+        """Check everything that can be checked before anything is started."""
+        host, port = addresses.parse(listen)
+        if not addresses.is_loopback(host) and not insecure:
+            raise NotListening(
+                f"address {listen}: off this machine nothing is encrypted yet, and "
+                "whoever reaches it could join; if you trust everybody on that network, "
+                "add --insecure"
+            )
+        joined = tuple(addresses.join(*addresses.parse(each)) for each in join)
+        chosen = profile or profile_for(host)
+        if chosen not in PROFILES:
+            raise InvalidName(f"profile {chosen!r}: unknown; use loopback, lan or wan")
+        if log not in ("text", "json"):
+            raise InvalidName(f"log form {log!r}: unknown; use text or json")
+        return cls(
+            host=host,
+            port=port,
+            directory=(directory or default_directory(port)).expanduser().absolute(),
+            join=joined,
+            advertise=_dialable(advertise, host),
+            name=checked_label(name) if name else "",
+            zone=checked_label(zone) if zone else "",
+            profile=chosen,
+            secret=_secret(token, joined),
+            insecure=insecure,
+            log=log,
+        )
+
+    def settings(self) -> PeerSettings:
+        """What the peer itself needs to know."""
+        plain = PeerSettings(
+            directory=self.directory,
+            host=self.host,
+            port=self.port,
+            advertise=self.advertise,
+            join=self.join,
+            label=self.name,
+            zone=self.zone,
+            insecure=self.insecure,
+        )
+        return PROFILES[self.profile](plain)
+
+    def number(self, n: int) -> "Plan":
+        """The n-th of several peers, from 1: its own directory, port and name."""
+        return replace(
+            self,
+            directory=self.directory / str(n),
+            port=self.port + n - 1 if self.port else 0,
+            name=f"{self.name}{n}" if self.name else "",
+        )
+
+
+def taken_by(port: int) -> str:
+    """Who has a port, as far as we can tell."""
+    for each in list_running():
+        if each.port == port:
+            return f"{each.name} (process {each.pid}) has it"
+    return "another program has it"
+
+
+def _dialable(advertise: str | None, host: str) -> Address | None:
+    if advertise:
+        return addresses.join(*addresses.parse(advertise))
+    if host in ("0.0.0.0", "::"):
+        raise NotListening(
+            f"address {host}: others cannot dial it; say where they can, "
+            "with --advertise HOST:PORT"
+        )
+    return None
+
+
+def _secret(token: Path | None, join: tuple[Address, ...]) -> bytes | None:
+    """The token that was given, or that of a peer of ours on this machine."""
+    if token:
+        secret = read_token(token.expanduser())
+        if secret is None:
+            raise InvalidName(f"token {token}: no such file; copy it from a peer")
+        return secret
+    for each in join:
+        if secret := which.token_of(each):
+            return secret
+    return which.token_given() if join else None

@@ -1,0 +1,191 @@
+"""Run one peer in this process, until it is told to end."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from logging.handlers import RotatingFileHandler
+from typing import Any
+
+from shoal.cli.outcome import code_of, complain
+from shoal.cli.plan import INSECURE, Plan, taken_by
+from shoal.core import address as addresses
+from shoal.core.identity import Identity
+from shoal.core.machine import Address
+from shoal.errors import NotListening, ShoalError, Unreachable
+from shoal.net.dialler import ask_invitation, newcomer
+from shoal.net.home import Home
+from shoal.net.registry import register
+from shoal.peer import Peer, enter
+
+# Two files of five megabytes: a peer that logs for ever fills no disk.
+LOG_BYTES = 5_000_000
+
+
+def run_one(plan: Plan, ready_fd: int | None, *, as_json: bool) -> int:
+    """Run the peer; the exit code. `ready_fd` is where a parent waits for news."""
+    tell = _Teller(ready_fd, as_json=as_json)
+    try:
+        _run(_serve(plan, tell, quiet=ready_fd is not None))
+    except ShoalError as error:
+        return tell.failed(error)
+    return 0
+
+
+class _Teller:
+    """Tells a parent process, or a person, that the peer is up or why it is not."""
+
+    def __init__(self, ready_fd: int | None, *, as_json: bool) -> None:
+        self._fd = ready_fd
+        self._as_json = as_json
+
+    def up(self, facts: dict[str, Any]) -> None:
+        """The peer is up."""
+        if self._fd is not None:
+            self._write(facts)
+        elif self._as_json:
+            print(json.dumps(facts), flush=True)
+        else:
+            print_up(facts)
+
+    def failed(self, error: ShoalError) -> int:
+        """The peer is not up; the exit code."""
+        if self._fd is None:
+            return complain(error, as_json=self._as_json)
+        self._write({"kind": type(error).__name__, "message": str(error)})
+        return code_of(error)
+
+    def _write(self, facts: dict[str, Any]) -> None:
+        assert self._fd is not None, "nobody to tell"
+        with suppress(OSError):  # The parent waits no more; the log has it too.
+            os.write(self._fd, json.dumps(facts).encode() + b"\n")
+            os.close(self._fd)
+        self._fd = None
+        logging.info("%s", facts)
+
+
+def print_up(facts: dict[str, Any]) -> None:
+    """Say where a peer is and what to do with it."""
+    print(
+        f"peer {facts['name']} is up at {facts['address']}\n"
+        f"  network {facts['network']}, profile {facts['profile']}, "
+        f"data in {facts['directory']}\n"
+        f"  join it:  shoal join {facts['address']}\n"
+        f"  stop it:  shoal down {facts['name']}",
+        flush=True,
+    )
+
+
+async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
+    home = Home(plan.directory)
+    try:
+        _log_to(plan, quiet=quiet)
+        if plan.insecure:
+            logging.warning(INSECURE)
+        secret = plan.secret or await _invited(home, plan)
+        membership = enter(home, plan.name, secret)
+        await _check_reachable(plan.join)
+        register(plan.directory)
+        loop = asyncio.get_running_loop()
+        async with Peer.open(plan.settings(), home, membership) as peer:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, peer.stop)
+            tell.up({**peer.status(), "pid": os.getpid()})
+            await peer.wait_ended()
+    except NotListening as error:
+        if "in use" not in str(error):
+            raise
+        where = addresses.join(plan.host, plan.port)
+        raise NotListening(
+            f"address {where}: {taken_by(plan.port)}; choose another, or any free one "
+            "with --listen :0"
+        ) from error
+    finally:
+        home.close()
+
+
+async def _invited(home: Home, plan: Plan) -> bytes | None:
+    """The secret of the network to join, if it is not known here."""
+    identity = home.identity(plan.name)
+    if not plan.join or home.membership(identity):
+        return None
+    error: ShoalError | None = None
+    for address in plan.join:
+        try:
+            return await _ask(address, identity, plan)
+        except ShoalError as refusal:
+            error = refusal
+    assert error, "somebody was asked"
+    raise error
+
+
+async def _ask(address: Address, identity: Identity, plan: Plan) -> bytes:
+    here = plan.advertise or addresses.join(plan.host, plan.port)
+    hello = newcomer(here, identity.public, identity.peer)
+    return (await ask_invitation(address, hello)).secret
+
+
+async def _check_reachable(join: tuple[Address, ...]) -> None:
+    """Say at once that nobody is there, rather than wait alone for ever."""
+    causes = []
+    for address in join:
+        host, port = addresses.parse(address)
+        try:
+            async with asyncio.timeout(3):
+                _, writer = await asyncio.open_connection(host, port)
+        except (OSError, TimeoutError) as error:
+            text = getattr(error, "strerror", None) or str(error) or "no answer"
+            causes.append(f"{address}: {text.lower()}")
+        else:
+            writer.close()
+            return
+    if causes:
+        raise Unreachable(
+            f"cannot join {'; '.join(causes)}; check the address, and that a peer is "
+            "up there"
+        )
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """One object a line."""
+        line = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _log_to(plan: Plan, *, quiet: bool) -> None:
+    """Log to a file in the data directory; to a person, only what needs them."""
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    form = _JsonLines() if plan.log == "json" else plain
+    file = RotatingFileHandler(
+        plan.directory / "peer.log", maxBytes=LOG_BYTES, backupCount=1
+    )
+    file.setFormatter(form)
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(file)
+    if not quiet:
+        screen = logging.StreamHandler(sys.stderr)
+        short = logging.Formatter("shoal: %(message)s")
+        screen.setFormatter(form if plan.log == "json" else short)
+        screen.setLevel(logging.INFO if plan.log == "json" else logging.WARNING)
+        root.addHandler(screen)
+
+
+def _run(main: Any) -> None:  # noqa: ANN401 - a coroutine of whatever loop there is.
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)

@@ -1,0 +1,172 @@
+"""Start peers in processes of their own, and wait until they are up."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from select import select
+from typing import Any
+
+from shoal.cli.options import Options
+from shoal.cli.plan import Plan
+from shoal.cli.run import print_up
+from shoal.core.hello import SECRET_BYTES
+from shoal.errors import Misuse, ShoalError, Unanswered, named
+from shoal.net.home import Home, read_token
+from shoal.peer import enter
+
+
+@dataclass
+class Child:
+    """A peer in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    news: int
+    plan: Plan
+
+    def wait_up(self, until: float) -> dict[str, Any]:
+        """What it says when it is up; its error if it is not."""
+        text = b""
+        while not text.endswith(b"\n"):
+            ready, _, _ = select(
+                [self.news], [], [], max(0.0, until - time.monotonic())
+            )
+            if not ready:
+                raise Unanswered(
+                    f"peer in {self.plan.directory}: not up in time; see peer.log there"
+                )
+            data = os.read(self.news, 4096)
+            if not data:
+                raise Misuse(
+                    f"peer in {self.plan.directory}: ended before it was up; "
+                    "see peer.log there"
+                )
+            text += data
+        os.close(self.news)
+        told: dict[str, Any] = json.loads(text)
+        if "kind" in told:
+            raise named(told["kind"], told["message"])
+        return told
+
+
+def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
+    """Start peers; stay with them unless detached. The exit code."""
+    if peers < 1:
+        raise Misuse(f"peers {peers}: at least one; see: shoal up --help")
+    plans = [plan.number(n) for n in range(1, peers + 1)] if peers > 1 else [plan]
+    if peers > 1:
+        plans = _of_one_network(plans)
+    until = time.monotonic() + max(options.timeout, float(peers))
+    children: list[Child] = []
+    try:
+        told = _start(plans, children, until)
+    except ShoalError:
+        _stop(children)
+        raise
+    if options.json:
+        print(json.dumps(told), flush=True)
+    else:
+        _print_all(told)
+    return 0 if detach else _stay(children)
+
+
+def _start(
+    plans: list[Plan], children: list[Child], until: float
+) -> list[dict[str, Any]]:
+    """Start the first, and when its address is known the others, to join it."""
+    first, *others = plans
+    children.append(spawn(first))
+    told = [children[0].wait_up(until)]
+    join = [*first.join, told[0]["address"]] if others else []
+    children += [spawn(each, join) for each in others]
+    return [*told, *(child.wait_up(until) for child in children[1:])]
+
+
+def spawn(plan: Plan, join: list[str] | None = None) -> Child:
+    """Start one peer in a session of its own, so that no terminal ends it."""
+    news, fd = os.pipe()
+    command = [
+        *(sys.executable, "-m", "shoal", "up"),
+        *("--listen", f"[{plan.host}]:{plan.port}", "--dir", str(plan.directory)),
+        *("--profile", plan.profile, "--log", plan.log, "--ready-fd", str(fd)),
+    ]
+    for option, value in (
+        ("--advertise", plan.advertise),
+        ("--name", plan.name),
+        ("--zone", plan.zone),
+    ):
+        command += [option, value] if value else []
+    for address in plan.join if join is None else join:
+        command += ["--join", address]
+    command += ["--insecure"] if plan.insecure else []
+    plan.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _enter(plan)
+    with (plan.directory / "peer.err").open("wb") as crash:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=crash,
+            stderr=crash,
+            pass_fds=[fd],
+            start_new_session=True,
+        )
+    os.close(fd)
+    return Child(process, news, plan)
+
+
+def _enter(plan: Plan) -> None:
+    """Put the token where the peer will find it: never on a command line."""
+    if plan.secret:
+        home = Home(plan.directory)
+        try:
+            enter(home, plan.name, plan.secret)
+        finally:
+            home.close()
+
+
+def _of_one_network(plans: list[Plan]) -> list[Plan]:
+    """Let all have the network that was given, or that the first was of, or a new one."""
+    from dataclasses import replace
+
+    secret = plans[0].secret or read_token(plans[0].directory / "token")
+    if secret is None and not plans[0].join:
+        secret = secrets.token_bytes(SECRET_BYTES)
+    return [replace(each, secret=secret) for each in plans]
+
+
+def _print_all(told: list[dict[str, Any]]) -> None:
+    if len(told) == 1:
+        print_up(told[0])
+        return
+    for each in told:
+        print(f"peer {each['name']} is up at {each['address']}")
+    print(
+        f"  network {told[0]['network']}, profile {told[0]['profile']}, "
+        f"data in {Path(told[0]['directory']).parent}\n"
+        f"  join it:  shoal join {told[0]['address']}\n"
+        "  stop it:  shoal down",
+        flush=True,
+    )
+
+
+def _stay(children: list[Child]) -> int:
+    """Stay until Ctrl-C, then stop them all."""
+    stop = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+    while any(child.process.poll() is None for child in children):
+        if signal.sigwait(stop) != signal.SIGCHLD:
+            break
+    return _stop(children)
+
+
+def _stop(children: list[Child]) -> int:
+    for child in children:
+        if child.process.poll() is None:
+            child.process.terminate()
+    codes = [child.process.wait(timeout=10) for child in children]
+    return 1 if any(codes) else 0

@@ -1,0 +1,72 @@
+"""Which peer a command talks to.
+
+SHOAL_PEER, else the only network of this user on this machine, by its first live
+peer. The environment is read here and nowhere else.
+"""
+
+import os
+from pathlib import Path
+
+from shoal.client import Client
+from shoal.core import address as addresses
+from shoal.core.machine import Address
+from shoal.errors import NoPeer
+from shoal.net.home import read_token
+from shoal.net.registry import Running, list_running
+
+
+def client(timeout_s: float) -> Client:
+    """A client of the peer that is meant."""
+    if chosen := os.environ.get("SHOAL_PEER"):
+        return client_at(Address(chosen), timeout_s)
+    peers = only_network()
+    return client_of(peers[0], timeout_s)
+
+
+def only_network() -> list[Running]:
+    """The peers of the one network that this user runs here."""
+    peers = list_running()
+    if not peers:
+        raise NoPeer("peer: none of yours runs on this machine; start one: shoal up")
+    networks = list(dict.fromkeys(each.network for each in peers))
+    if len(networks) > 1:
+        listed = ", ".join(
+            f"{network} ({next(e.address for e in peers if e.network == network)})"
+            for network in networks
+        )
+        raise NoPeer(
+            f"network: you run {len(networks)} on this machine, {listed}; "
+            "choose one: SHOAL_PEER=ADDRESS shoal ..."
+        )
+    return peers
+
+
+def client_of(peer: Running, timeout_s: float) -> Client:
+    """A client of a peer that runs here."""
+    token = read_token(peer.directory / "token") or b""
+    host, _ = addresses.parse(peer.address)
+    return Client(addresses.join(host, peer.port), token.hex(), timeout_s)
+
+
+def client_at(address: Address, timeout_s: float) -> Client:
+    """A client of the peer at an address, with the token if it is to be had."""
+    wanted = addresses.join(*addresses.parse(address))
+    for peer in list_running():
+        if peer.address == wanted:
+            return client_of(peer, timeout_s)
+    return Client(wanted, (token_given() or b"").hex(), timeout_s)
+
+
+def token_given() -> bytes | None:
+    """The token in the file that SHOAL_TOKEN names."""
+    path = os.environ.get("SHOAL_TOKEN")
+    return read_token(Path(path)) if path else None
+
+
+def token_of(address: Address) -> bytes | None:
+    """The token of the network at an address, if a peer of it runs here."""
+    wanted = addresses.join(*addresses.parse(address))
+    for peer in list_running():
+        if peer.address == wanted:
+            return read_token(peer.directory / "token")
+    return None

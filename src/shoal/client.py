@@ -1,0 +1,75 @@
+"""What a program outside the network holds: one peer's address, and its token."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from shoal.core.address import parse
+from shoal.core.machine import Address
+from shoal.errors import (
+    Misuse,
+    Refused,
+    Unanswered,
+    Unauthorized,
+    Unreachable,
+    named,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Asks one peer over HTTP. Every call ends within `timeout_s`."""
+
+    address: Address
+    token: str = ""
+    timeout_s: float = 10.0
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 - it is whatever JSON says.
+        """What the peer has to say there."""
+        return self._ask("GET", path)
+
+    def post(self, path: str) -> Any:  # noqa: ANN401
+        """Let the peer do something, once."""
+        return self._ask("POST", path)
+
+    def _ask(self, method: str, path: str) -> Any:  # noqa: ANN401
+        from http.client import HTTPConnection, HTTPException  # 20 ms, when needed.
+
+        host, port = parse(self.address)
+        connection = HTTPConnection(host, port, timeout=self.timeout_s)
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            body = response.read()
+        except TimeoutError:
+            raise Unanswered(
+                f"peer {self.address}: no answer in {self.timeout_s:g} s; "
+                "try again, or with a longer --timeout"
+            ) from None
+        except (OSError, HTTPException) as error:
+            cause = (getattr(error, "strerror", None) or str(error)).lower()
+            raise Unreachable(
+                f"peer {self.address}: {cause or 'no answer'}; is it up? "
+                "see: shoal status"
+            ) from None
+        finally:
+            connection.close()
+        return self._understand(response.status, body)
+
+    def _understand(self, status: int, body: bytes) -> Any:  # noqa: ANN401
+        text = body.decode(errors="replace").strip()
+        if status in (401, 403):
+            raise Unauthorized(f"peer {self.address}: {text}")
+        if status == 409:
+            told = json.loads(text)["error"]
+            raise named(told["kind"], told["message"])
+        if status >= 400:
+            raise Refused(f"peer {self.address}: {text}")
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise Misuse(
+                f"peer {self.address}: what answers there is not a peer of Shoal; "
+                "check the address"
+            ) from None

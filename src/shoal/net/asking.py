@@ -1,0 +1,184 @@
+"""Requests and answers over links: futures for who asks, handlers for who answers.
+
+A handler that answers at once costs no task. One that takes its time gets as long as
+the request's own deadline leaves it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from msgspec import Raw
+
+from shoal.core.flight import (
+    Answered,
+    Broken,
+    Declined,
+    Expired,
+    Flights,
+    Outcome,
+    Refusal,
+    Reply,
+    Request,
+)
+from shoal.core.links import LinkMessage
+from shoal.core.machine import Cast, Emit, Meet, PeerId, Send
+from shoal.errors import ShoalError, Unanswered, Unreachable, named
+from shoal.net.clockwork import Clockwork
+
+# A handler gets the asker and the body, and gives back the answer's body.
+Handler = Callable[[PeerId, Raw], "bytes | Awaitable[bytes]"]
+
+# Answers under way for one asker; its credit is the same number.
+MAX_ANSWERING = 1024
+
+
+class _Way(Protocol):
+    def write(self, message: LinkMessage) -> None: ...
+
+
+class Asking:
+    """Our requests to others, and theirs to us."""
+
+    def __init__(
+        self,
+        write: Callable[[PeerId, LinkMessage], None],
+        spawn: Callable[[Awaitable[None]], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        self._write = write
+        self._spawn = spawn
+        self._fail = fail
+        self._loop = asyncio.get_running_loop()
+        self._flights: Flights[asyncio.Future[Raw]] = Flights()
+        self._clockwork = Clockwork(self._wake)
+        self._handlers: dict[str, Handler] = {}
+        self._answering: dict[PeerId, int] = {}
+
+    def serve(self, topic: str, handler: Handler) -> None:
+        """Say who answers requests of a topic."""
+        self._handlers[topic] = handler
+
+    def ask(
+        self,
+        to: PeerId,
+        topic: str,
+        body: bytes,
+        *,
+        within_s: float,
+        repeat_s: float | None,
+    ) -> asyncio.Future[Raw]:
+        """Ask a peer; a future that ends by the deadline, one way or another."""
+        waiter: asyncio.Future[Raw] = self._loop.create_future()
+        flights, now = self._flights, self._loop.time()
+        effects = flights.ask(
+            waiter,
+            to,
+            topic,
+            Raw(body),
+            now=now,
+            within_s=within_s,
+            repeat_s=repeat_s or float("inf"),
+        )
+        self._perform(effects)
+        return waiter
+
+    def take(self, sender: PeerId, way: _Way, message: LinkMessage) -> bool:
+        """Act upon a message, if it is a request or an answer."""
+        if isinstance(message, Request):
+            self._answer(sender, way, message)
+        elif isinstance(message, Reply | Refusal):
+            now = self._loop.time()
+            self._perform(self._flights.receive(sender, message, now))
+        else:
+            return False
+        return True
+
+    def lost(self, peer: PeerId) -> None:
+        """There is no way to a peer any more."""
+        self._perform(self._flights.lost(peer, self._loop.time()))
+
+    def stop(self) -> None:
+        """Ring no more."""
+        self._clockwork.stop()
+
+    # Our requests
+
+    def _wake(self) -> None:
+        self._perform(self._flights.wake(self._loop.time()))
+
+    def _perform(
+        self,
+        effects: list[
+            Send[Request] | Cast[Request] | Meet | Emit[Outcome[asyncio.Future[Raw]]]
+        ],
+    ) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._write(effect.to, effect.message)
+            elif isinstance(effect, Emit):
+                _resolve(effect.fact)
+        self._clockwork.alarm(self._flights.deadline)
+
+    # Their requests
+
+    def _answer(self, sender: PeerId, way: _Way, request: Request) -> None:
+        handler = self._handlers.get(request.topic)
+        if handler is None:
+            why = f"this peer does not serve {request.topic!r}; upgrade the older one"
+            way.write(Refusal(request.number, "Misuse", why))
+            return
+        try:
+            answer = handler(sender, request.body)
+        except ShoalError as error:
+            way.write(_refusal(request, error))
+            return
+        if isinstance(answer, bytes):
+            way.write(Reply(request.number, Raw(answer)))
+        elif self._answering.get(sender, 0) >= MAX_ANSWERING:
+            why = f"{MAX_ANSWERING} of your requests are under way here; wait for some"
+            way.write(Refusal(request.number, "Overloaded", why))
+        else:
+            self._answering[sender] = self._answering.get(sender, 0) + 1
+            self._spawn(self._answer_later(sender, way, request, answer))
+
+    async def _answer_later(
+        self, sender: PeerId, way: _Way, request: Request, answer: Awaitable[bytes]
+    ) -> None:
+        try:
+            async with asyncio.timeout(request.within_ms / 1000):
+                body = await answer
+            way.write(Reply(request.number, Raw(body)))
+        except TimeoutError:
+            pass  # The asker has given up by itself.
+        except ShoalError as error:
+            way.write(_refusal(request, error))
+        except Exception as error:
+            self._fail(error)
+        finally:
+            left = self._answering.pop(sender) - 1
+            if left:
+                self._answering[sender] = left
+
+
+def _refusal(request: Request, error: ShoalError) -> Refusal:
+    return Refusal(request.number, type(error).__name__, str(error)[:400])
+
+
+def _resolve(outcome: Outcome[asyncio.Future[Raw]]) -> None:
+    waiter = outcome.waiter
+    if waiter.done():
+        return  # Cancelled by whoever asked.
+    match outcome:
+        case Answered(_, body):
+            waiter.set_result(body)
+        case Declined(_, kind, why):
+            waiter.set_exception(named(kind, why))
+        case Expired(_, to, sent):
+            done = "it may have acted on it" if sent else "it was never asked"
+            why = f"{to} did not answer in time; {done}"
+            waiter.set_exception(Unanswered(why))
+        case Broken(_, to, sent):
+            done = "it may have acted on it" if sent else "it was never asked"
+            why = f"the way to {to} broke before it answered; {done}"
+            waiter.set_exception(Unreachable(why))

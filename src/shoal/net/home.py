@@ -1,0 +1,197 @@
+"""Where a peer's state lives: one data directory, held by one process at a time.
+
+identity.json   the key and the name; its owner's alone
+token           the network's secret; whoever knows it is of the network
+generation      how often this peer has started
+contacts.json   whom to call on after a restart
+lock            held while a peer runs; says who and where
+"""
+
+import json
+import os
+import secrets
+from base64 import b64decode, b64encode
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from shoal.core.hello import SECRET_BYTES, Membership
+from shoal.core.identity import SEED_BYTES, Identity
+from shoal.core.machine import Address
+from shoal.errors import DirectoryDamaged, DirectoryHeld
+from shoal.net.files import Files
+from shoal.version import DISK_FORMAT
+
+# A restarted peer needs one of these alive to find its network again.
+MAX_CONTACTS = 64
+
+
+class Home:
+    """An open data directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open and lock it, or say who holds it. Made if it does not exist."""
+        self.directory = directory
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DirectoryDamaged(
+                f"data directory {directory}: {(error.strerror or '').lower()}; "
+                "choose another with --dir"
+            ) from error
+        try:
+            flock(self._lock, LOCK_EX | LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise DirectoryHeld(_held_by(directory)) from None
+        self._files = Files(directory)
+
+    def close(self) -> None:
+        """Let another process have it."""
+        os.ftruncate(self._lock, 0)
+        flock(self._lock, LOCK_UN)
+        os.close(self._lock)
+
+    def identity(self, label: str = "") -> Identity:
+        """Who we are: as always here, or new."""
+        stored = self._load("identity.json")
+        if stored is None:
+            identity = Identity(secrets.token_bytes(SEED_BYTES), label)
+            self._store(
+                "identity.json",
+                {
+                    "format": DISK_FORMAT,
+                    "seed": b64encode(identity.seed).decode(),
+                    "label": label,
+                },
+            )
+            return identity
+        if stored.get("format") != DISK_FORMAT:
+            raise DirectoryDamaged(
+                f"data directory {self.directory}: its format is "
+                f"{stored.get('format')}, this program's {DISK_FORMAT}; "
+                "run the version that wrote it"
+            )
+        try:
+            return Identity(b64decode(stored["seed"], validate=True), stored["label"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("identity.json", error) from error
+
+    def membership(self, identity: Identity) -> Membership | None:
+        """What network we are of, if of one already."""
+        secret = read_token(self.directory / "token")
+        return membership(identity, secret) if secret else None
+
+    def become(self, identity: Identity, secret: bytes | None = None) -> Membership:
+        """Be one of the network of that secret, or found a new network."""
+        secret = secret or secrets.token_bytes(SECRET_BYTES)
+        self._replace("token", secret.hex().encode() + b"\n")
+        return membership(identity, secret)
+
+    def next_generation(self) -> int:
+        """Begin a new life, higher than every one before."""
+        text = self._files.read("generation") if self._has("generation") else b"0"
+        try:
+            generation = int(text) + 1
+        except ValueError as error:
+            raise self._damaged("generation", error) from error
+        self._replace("generation", str(generation).encode())
+        return generation
+
+    def contacts(self) -> list[Address]:
+        """Whom we knew when we last ran."""
+        stored = self._load("contacts.json") or {}
+        return [Address(str(each)) for each in stored.get("addresses", [])]
+
+    def remember(self, addresses: list[Address]) -> None:
+        """Keep some of these for the next start."""
+        if addresses != self.contacts():
+            self._store("contacts.json", {"addresses": addresses[:MAX_CONTACTS]})
+
+    def announce(self, **facts: str | int | float) -> None:
+        """Say in the lock who runs here and where."""
+        text = json.dumps({"pid": os.getpid(), **facts}).encode()
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, text, 0)
+
+    # Files
+
+    def _has(self, name: str) -> bool:
+        return (self.directory / name).exists()
+
+    def _load(self, name: str) -> dict[str, Any] | None:
+        if not self._has(name):
+            return None
+        try:
+            stored = json.loads(self._files.read(name))
+        except ValueError as error:
+            raise self._damaged(name, error) from error
+        if not isinstance(stored, dict):
+            raise self._damaged(name, ValueError("not an object"))
+        return stored
+
+    def _store(self, name: str, value: dict[str, Any]) -> None:
+        self._replace(name, json.dumps(value).encode() + b"\n")
+
+    def _replace(self, name: str, data: bytes) -> None:
+        """Write it whole or not at all."""
+        fresh = f"{name}.new"
+        self._files.write(fresh, data)
+        self._files.sync(fresh)
+        self._files.rename(fresh, name)
+        self._files.sync_directory()
+
+    def _damaged(self, name: str, error: Exception) -> DirectoryDamaged:
+        return DirectoryDamaged(
+            f"data directory {self.directory}: {name} cannot be read ({error}); "
+            "restore it from a backup or choose another with --dir"
+        )
+
+
+def membership(identity: Identity, secret: bytes) -> Membership:
+    """A network's name follows from its secret, so that it cannot be mistaken."""
+    digest = blake2b(secret, digest_size=5, person=b"shoal network").hexdigest()
+    return Membership(identity, f"n-{digest}", secret)
+
+
+def read_token(path: Path) -> bytes | None:
+    """The secret in a token file; none if there is no such file."""
+    try:
+        text = path.read_text()
+        secret = bytes.fromhex(text.strip())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DirectoryDamaged(f"token {path}: cannot be read ({error})") from error
+    if len(secret) != SECRET_BYTES:
+        raise DirectoryDamaged(f"token {path}: not {SECRET_BYTES} bytes of hexadecimal")
+    return secret
+
+
+def running(directory: Path) -> dict[str, Any] | None:
+    """Who runs on a data directory, if anybody."""
+    try:
+        lock = os.open(directory / "lock", os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        flock(lock, LOCK_EX | LOCK_NB)
+    except OSError:
+        try:
+            return dict(json.loads(os.pread(lock, 4096, 0)))
+        except ValueError:
+            return {}  # It is just starting or stopping.
+    finally:
+        os.close(lock)
+    return None
+
+
+def _held_by(directory: Path) -> str:
+    who = running(directory) or {}
+    name, pid = who.get("name", "a peer that is starting"), who.get("pid", "?")
+    return (
+        f"data directory {directory}: {name} (process {pid}) runs on it; "
+        "stop it with: shoal down, or choose another directory with --dir"
+    )

@@ -1,0 +1,371 @@
+"""The links of a peer: who is connected, by whom, and what goes over them.
+
+A link is opened on first use and serves both ways, whoever dialled. Where nobody can
+dial a peer, the links it dialled itself serve; where two such peers must talk, a
+neighbour of both passes messages on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Protocol
+
+from msgspec import Raw
+
+from shoal.core import links
+from shoal.core.handshake import LINK
+from shoal.core.hello import Membership
+from shoal.core.links import Goodbye, LinkMessage, NoWay, Post, Relayed
+from shoal.core.machine import Address, PeerId
+from shoal.errors import Misbehaviour, ShoalError, Stranger, Unreachable
+from shoal.net.asking import Asking, Handler
+from shoal.net.dialler import Dialler
+from shoal.net.link import Link
+
+log = logging.getLogger(__name__)
+
+# A post to a peer that is being dialled waits, but not many do.
+MAX_POSTPONED = 256
+
+# After a dial in vain nobody is dialled again for so long, twice as long each time.
+FIRST_REST_S = 0.1
+LONGEST_REST_S = 2.0
+
+# A link that lost against its twin is closed when its last answers have come.
+TWIN_S = 10.0
+
+
+class Atlas(Protocol):
+    """Where peers are, as far as anybody knows."""
+
+    def locate(self, peer: PeerId) -> Address | None:
+        """Where to dial a peer; none if it is unknown, or nobody can dial it."""
+
+    def relays(self, peer: PeerId) -> list[PeerId]:
+        """Who has a link to a peer that nobody can dial."""
+
+
+class Way(Protocol):
+    """Whatever takes a message to one peer."""
+
+    def write(self, message: LinkMessage) -> None:
+        """Send it, at once or never."""
+
+
+class Relay:
+    """A way over a neighbour of both."""
+
+    def __init__(self, me: PeerId, to: PeerId, over: Link) -> None:
+        self._me = me
+        self._to = to
+        self.over = over
+
+    def write(self, message: LinkMessage) -> None:
+        """Send it to the neighbour to pass on."""
+        body = Raw(links.encode(message))
+        self.over.write(Relayed(self._me, self._to, body))
+
+
+class Links:
+    """Everybody we are connected with."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        address: Address,
+        atlas: Atlas,
+        *,
+        refused: Callable[[PeerId], None],
+        fail: Callable[[Exception], None],
+        streamed: Callable[[Link, bytes], None] | None = None,
+        inviting: bool = False,
+    ) -> None:
+        self.me = membership.identity.peer
+        self.dialler = Dialler(membership, address, self)
+        self.fail = fail
+        self._atlas = atlas
+        self._refused = refused
+        self._streamed = streamed
+        self._inviting = inviting
+        self._links: dict[PeerId, list[Link]] = {}
+        self._relays: dict[PeerId, Relay] = {}
+        self._opening: dict[PeerId, asyncio.Task[None]] = {}
+        self._postponed: dict[PeerId, list[LinkMessage]] = {}
+        self._rests: dict[PeerId, tuple[float, float]] = {}
+        self._keys: dict[PeerId, bytes] = {}
+        self._held: list[PeerId] = []
+        self._posts: dict[str, Callable[[PeerId, Raw], None]] = {}
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.asking = Asking(self.write, self._count_in, fail)
+
+    # For services
+
+    def on_post(self, topic: str, take: Callable[[PeerId, Raw], None]) -> None:
+        """Say who takes messages of a topic that need no answer."""
+        self._posts[topic] = take
+
+    def serve(self, topic: str, handler: Handler) -> None:
+        """Say who answers requests of a topic."""
+        self.asking.serve(topic, handler)
+
+    def post(self, to: PeerId, topic: str, body: bytes) -> None:
+        """Send what needs no answer: attempted once, never promised."""
+        self.write(to, Post(topic, Raw(body)))
+
+    def ask(
+        self,
+        to: PeerId,
+        topic: str,
+        body: bytes,
+        *,
+        within_s: float,
+        repeat_s: float | None = None,
+    ) -> asyncio.Future[Raw]:
+        """Ask a peer; the answer, or an error that says what is known.
+
+        `repeat_s` is for what may be done twice: it is asked again that often.
+        """
+        return self.asking.ask(to, topic, body, within_s=within_s, repeat_s=repeat_s)
+
+    async def meet(self, address: Address) -> PeerId | None:
+        """Dial whoever listens there; who it is, if it is one of us."""
+        try:
+            return (await self.dialler.dial(address, LINK)).peer
+        except (OSError, Unreachable):
+            return None
+        except (Stranger, Misbehaviour) as error:
+            log.warning("no link to %s: %s", address, error)
+            return None
+
+    def hold(self, peers: Iterable[PeerId]) -> None:
+        """Keep links to these, used or not, so that a reset is seen at once."""
+        self._held = list(peers)
+        for peer in self._held:
+            if peer not in self._links:
+                self.open(peer)
+
+    def connected(self) -> dict[PeerId, list[Link]]:
+        """Every link there is, the ones in use first."""
+        return self._links
+
+    async def close(self, why: str) -> None:
+        """Say goodbye to everybody."""
+        self._closing = True
+        for task in [*self._opening.values(), *self._tasks]:
+            task.cancel()
+        for each in [link for twins in self._links.values() for link in twins]:
+            each.close(why)
+        self.asking.stop()
+
+    # Ways
+
+    def write(self, to: PeerId, message: LinkMessage) -> None:
+        """Send a message by whatever way there is, or open one first."""
+        twins = self._links.get(to)
+        if twins:
+            link = twins[0]
+            if link.brimful and isinstance(message, Post):
+                return  # A post may be lost, and a slow peer must cost no memory.
+            link.write(message)
+        elif relay := self._relays.get(to):
+            relay.write(message)
+        else:
+            postponed = self._postponed.setdefault(to, [])
+            if len(postponed) < MAX_POSTPONED:
+                postponed.append(message)
+            self.open(to)
+
+    def open(self, peer: PeerId) -> None:
+        """Begin to look for a way to a peer, unless we just did in vain."""
+        until, _ = self._rests.get(peer, (0.0, 0.0))
+        if self._closing or peer in self._opening or peer == self.me:
+            return
+        if self._loop.time() < until:
+            self._give_up(peer)
+            return
+        task = self._loop.create_task(self._open(peer))
+        self._opening[peer] = task
+        task.add_done_callback(partial(self._opened, peer))
+
+    async def _open(self, peer: PeerId) -> None:
+        address = self._atlas.locate(peer)
+        if address:
+            try:
+                link = await self.dialler.dial(address, LINK)
+                if link.peer == peer:
+                    return
+                link.close(f"I was looking for {peer}")
+                self._refused(peer)
+            except ConnectionRefusedError:
+                self._refused(peer)
+            except Stranger as error:
+                log.warning("no link to %s: %s", peer, error)
+                self._refused(peer)
+            except (ShoalError, OSError) as error:
+                log.debug("no link to %s: %s", peer, error)
+        if peer not in self._links and not await self._find_relay(peer):
+            raise Unreachable(f"no way to {peer}")
+
+    async def _find_relay(self, peer: PeerId) -> bool:
+        for candidate in self._atlas.relays(peer):
+            if candidate == self.me:
+                continue
+            twins = self._links.get(candidate)
+            if not twins and (address := self._atlas.locate(candidate)):
+                try:
+                    await self.dialler.dial(address, LINK)
+                except (ShoalError, OSError):
+                    continue
+            if twins := self._links.get(candidate):
+                self._relays[peer] = Relay(self.me, peer, twins[0])
+                return True
+        return False
+
+    def _opened(self, peer: PeerId, task: asyncio.Task[None]) -> None:
+        del self._opening[peer]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._rests.pop(peer, None)
+            if not self._postponed.get(peer):
+                return
+            for message in self._postponed.pop(peer):
+                self.write(peer, message)
+        elif isinstance(error, Unreachable):
+            self._rest(peer)
+            self._give_up(peer)
+        else:
+            self.fail(error if isinstance(error, Exception) else Exception(str(error)))
+
+    def _rest(self, peer: PeerId) -> None:
+        _, last = self._rests.get(peer, (0.0, FIRST_REST_S / 2))
+        rest = min(last * 2, LONGEST_REST_S)
+        self._rests[peer] = (self._loop.time() + rest, rest)
+        if peer in self._held:
+            self._loop.call_later(rest, self._hold_again, peer)
+
+    def _hold_again(self, peer: PeerId) -> None:
+        if peer in self._held and peer not in self._links:
+            self.open(peer)
+
+    def _give_up(self, peer: PeerId) -> None:
+        self._postponed.pop(peer, None)
+        self._relays.pop(peer, None)
+        self.asking.lost(peer)
+
+    def forget(self, peer: PeerId) -> None:
+        """It is gone: stop looking for it."""
+        self._rests.pop(peer, None)
+        self._relays.pop(peer, None)
+        self._postponed.pop(peer, None)
+
+    # LinkOwner
+
+    def accept(self, settled: Callable[[], None]) -> asyncio.Protocol:
+        """A connection that somebody else opened."""
+        handshake = self.dialler.handshake(None, inviting=self._inviting)
+        return Link(self, handshake, settled=settled)
+
+    def trusted(self, link: Link, rest: bytes) -> None:
+        """The other end is who it says: what does it want?"""
+        assert link.them, "trusted without a hello"
+        known = self._keys.setdefault(link.peer, link.them.public)
+        if known != link.them.public:
+            raise Stranger(f"{link.peer} had another key when we met first")
+        match link.purpose:
+            case "link" if not self._closing:
+                self._add(link)
+                link.data_received(rest)
+            case "stream" if self._streamed:
+                self._streamed(link, rest)
+            case _:
+                link.close("nothing to do")
+
+    def _add(self, link: Link) -> None:
+        twins = self._links.setdefault(link.peer, [])
+        twins.insert(0, link)
+        if len(twins) > 1:
+            self._prefer(twins)
+        self._relays.pop(link.peer, None)
+        for message in self._postponed.pop(link.peer, []):
+            self.write(link.peer, message)
+
+    def _prefer(self, twins: list[Link]) -> None:
+        """Of two links dialled at the same time, both ends keep the same one.
+
+        1. a dials b.  2. b dials a.  3. Both are greeted.  4. Each side prefers what
+        the smaller name dialled. Of two dialled by one side, the newer: that side
+        would not have dialled again if the older one were alive.
+        """
+        peer = twins[0].peer
+        newest, older = twins[0], twins[1]
+        ours = self.me < peer
+        if newest.dialled != older.dialled and newest.dialled != ours:
+            twins[0], twins[1] = older, newest
+        for loser in twins[1:]:
+            self._loop.call_later(TWIN_S, loser.close, "another link serves us")
+
+    def received(self, link: Link, message: LinkMessage) -> None:
+        """A message came over a link: act upon it, or pass it on."""
+        self._take(link.peer, link, message)
+
+    def _take(self, sender: PeerId, way: Way, message: LinkMessage) -> None:
+        if self.asking.take(sender, way, message):
+            return
+        match message:
+            case Post(topic, body):
+                if take := self._posts.get(topic):
+                    take(sender, body)
+            case Relayed() if isinstance(way, Link):
+                self._relay(sender, way, message)
+            case NoWay(to):
+                self._give_up(to)
+            case Goodbye() if isinstance(way, Link):
+                way.said_goodbye = True
+
+    def _relay(self, sender: PeerId, over: Link, message: Relayed) -> None:
+        if message.to == self.me:
+            way = self._relays.get(message.origin)
+            if way is None or way.over is not over:
+                way = Relay(self.me, message.origin, over)
+            if message.origin not in self._links:
+                self._relays[message.origin] = way
+            self._take(message.origin, way, links.decode(message.body))
+        elif message.origin != sender:
+            raise Stranger(f"{sender} speaks for {message.origin}")
+        elif twins := self._links.get(message.to):
+            if not twins[0].brimful:
+                twins[0].write(message)
+        else:
+            over.write(NoWay(message.to))
+
+    def closed(self, link: Link) -> None:
+        """A connection is over. If it was our last, was it the peer's end too?"""
+        if link.them is None or link not in self._links.get(link.peer, ()):
+            return
+        peer = link.peer
+        twins = self._links[peer]
+        twins.remove(link)
+        for to, relay in list(self._relays.items()):
+            if relay.over is link:
+                self._give_up(to)
+        if twins:
+            return
+        del self._links[peer]
+        self.asking.lost(peer)
+        if not link.said_goodbye or peer in self._held:
+            self.open(peer)
+
+    def _count_in(self, answer: Awaitable[None]) -> None:
+        """Let an answer take its time."""
+        task = self._loop.create_task(_finish(answer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _finish(answer: Awaitable[None]) -> None:
+    await answer

@@ -1,0 +1,356 @@
+"""The composer: one identity, one port, and the capabilities introduced to each other.
+
+Everything that knows more than one capability is here, and nothing else is.
+"""
+
+import asyncio
+import logging
+import resource
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from shoal.core import address as addresses
+from shoal.core.handshake import CHECK
+from shoal.core.hello import Membership
+from shoal.core.machine import Address, PeerId
+from shoal.errors import NotListening, ShoalError
+from shoal.members.facts import MemberFound, MemberLeft, MemberLost, MembersFact
+from shoal.members.messages import Profile, Reason
+from shoal.members.service import TOPIC, MemberRecord, MembersService
+from shoal.net.datagrams import Datagrams
+from shoal.net.door import FRAMES, HTTP, TEXT, Reception
+from shoal.net.home import Home
+from shoal.net.links import Links
+from shoal.net.streams import Streams
+from shoal.net.verbs import TextFrames, no_table
+from shoal.settings import PeerSettings
+from shoal.version import VERSION
+from shoal.web import api
+from shoal.web.guard import Guard
+from shoal.web.metrics import Metrics
+from shoal.web.server import Web
+
+log = logging.getLogger(__name__)
+
+# Each peer keeps links to the three peers that follow it by name.
+SUCCESSORS = 3
+
+# Left of the descriptor limit for files, workers and links.
+SPARE_DESCRIPTORS = 128
+
+# A goodbye has left the machine by then, and most of the network has heard it.
+FAREWELL_S = 0.1
+
+# How often to find out whether others can dial us.
+CHECK_DIALABLE_S = 60.0
+
+
+class Peer:
+    """One peer of a network, from its start to its end."""
+
+    def __init__(
+        self, settings: PeerSettings, home: Home, membership: Membership, host: str
+    ) -> None:
+        self._settings = settings
+        self._home = home
+        self._loop = asyncio.get_running_loop()
+        self._started = time.time()
+        self.membership = membership
+        self.name = membership.identity.peer
+        self._host = host
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: PeerSettings, home: Home, membership: Membership
+    ) -> AsyncIterator["Peer"]:
+        """Run a peer while the block runs; say goodbye at its end."""
+        peer = cls(settings, home, membership, machine_identity())
+        await peer._start()
+        try:
+            yield peer
+        finally:
+            await peer._end()
+
+    async def wait_ended(self) -> None:
+        """Wait until somebody stops the peer, or a bug ends it."""
+        await self._ended
+
+    # Owned: what the owner sees over HTTP
+
+    def status(self) -> dict[str, Any]:
+        """Who, where, since when, with whom."""
+        return {
+            "name": self.name,
+            "network": self.membership.network,
+            "address": self.address,
+            "version": VERSION,
+            "profile": self._settings.profile,
+            "insecure": self._settings.insecure,
+            "since": round(self._started, 3),
+            "members_alive": self.members_service.size,
+            "links": len(self.links.connected()),
+            "connections": self.reception.inside,
+            "directory": str(self._home.directory),
+        }
+
+    def members(self) -> list[MemberRecord]:
+        """Everybody we remember."""
+        return self.members_service.records()
+
+    def ready(self) -> str | None:
+        """Nothing, or what we still wait for."""
+        if self._settings.join and self.members_service.size == 1:
+            return "the network to answer at " + ", ".join(self._settings.join)
+        return None
+
+    def stop(self) -> None:
+        """End soon."""
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """End now, loudly: a bug is worse than a missing peer."""
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+    # Start and end
+
+    async def _start(self) -> None:
+        settings = self._settings
+        listening, datagram = bind(settings.host, settings.port)
+        host, port = listening.getsockname()[:2]
+        self.address = settings.advertise or addresses.join(host, port)
+        self._make_net()
+        self._make_members()
+        self._make_web(host)
+        self.reception = Reception(
+            {
+                FRAMES: self.links.accept,
+                TEXT: lambda settled: TextFrames(no_table, settled),
+                HTTP: lambda _: self.web.protocol(),
+            },
+            settings.max_connections or _connection_limit(),
+        )
+        await self._loop.create_datagram_endpoint(lambda: self.datagrams, sock=datagram)
+        self._server = await self._loop.create_server(
+            self.reception.door, sock=listening, backlog=4096
+        )
+        self._home.announce(
+            name=self.name,
+            address=self.address,
+            network=self.membership.network,
+            port=port,
+        )
+        self.members_service.start()
+        self._tasks.append(self._loop.create_task(self._keep_dialable_true()))
+
+    def _make_net(self) -> None:
+        self.streams = Streams(self.fail)
+        self.datagrams = Datagrams(self._caught, self.fail)
+        self.links = Links(
+            self.membership,
+            self.address,
+            self,
+            refused=self._refused,
+            fail=self.fail,
+            streamed=self.streams.accept,
+            inviting=self._settings.insecure,
+        )
+
+    def _make_members(self) -> None:
+        settings = self._settings
+        profile = Profile(self.name, self.address, self._host, settings.zone)
+        self.members_service = MembersService(
+            profile,
+            list(dict.fromkeys([*settings.join, *self._home.contacts()])),
+            settings.members,
+            generation=self._home.next_generation(),
+            secret=self.membership.secret,
+            wires=self,
+            fail=self.fail,
+        )
+        self.members_service.listen(self._attend)
+        self.links.on_post(TOPIC, self.members_service.posted)
+        self.links.serve("dial-back", self._dial_back)
+
+    def _make_web(self, host: str) -> None:
+        names = (socket.gethostname().lower(), addresses.parse(self.address)[0].lower())
+        guard = Guard(self.membership.secret.hex(), host, names)
+        self.web = Web(guard, self.fail)
+        self.metrics = Metrics(self.name, self.membership.network)
+        api.serve(self.web, self, self.metrics.registry, self._measure)
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._server.close()
+        self.members_service.leave(Reason.STOPPED)
+        await self.links.close("stopped by its owner")
+        await asyncio.sleep(FAREWELL_S)  # The goodbyes need the sockets.
+        self.members_service.stop()
+        self.streams.stop()
+        self.datagrams.close()
+        await self.web.close()
+        self.reception.close()
+
+    def _measure(self) -> None:
+        self.metrics.measure(
+            self.members(),
+            links=len(self.links.connected()),
+            connections=self.reception.inside,
+            turned_away=self.reception.turned_away,
+            junk=self.datagrams.junk,
+            slowness=self.members_service.slowness,
+        )
+
+    # Wires: what members need of the network
+
+    def post(self, to: PeerId, topic: str, body: bytes) -> None:
+        """Send over a link."""
+        self.links.post(to, topic, body)
+
+    def cast(self, to: Address, data: bytes) -> None:
+        """Send a datagram."""
+        self.datagrams.send(to, data)
+
+    async def meet(self, address: Address) -> PeerId | None:
+        """Dial whoever is there."""
+        return await self.links.meet(address)
+
+    # Atlas: what links need of members
+
+    def locate(self, peer: PeerId) -> Address | None:
+        """Where to dial a peer, if anybody can."""
+        profile = self.members_service.profile_of(peer)
+        return profile.address if profile and profile.dialable else None
+
+    def relays(self, peer: PeerId) -> list[PeerId]:
+        """Who follows a peer by name has a link to it."""
+        return self._successors(peer)
+
+    def _successors(self, of: PeerId) -> list[PeerId]:
+        """The first three dialable peers after that one, in the circle of names."""
+        present = self.members_service.present()
+        dialable = [peer for peer, profile in present.items() if profile.dialable]
+        after = sorted((peer < of, peer) for peer in dialable if peer != of)
+        return [peer for _, peer in after[:SUCCESSORS]]
+
+    # Introductions
+
+    def _caught(self, source: Address, data: bytes) -> None:
+        self.members_service.caught(source, data)
+
+    def _refused(self, peer: PeerId) -> None:
+        self.members_service.refused(peer)
+
+    def _attend(self, fact: MembersFact) -> None:
+        log.info("%s", fact)
+        if isinstance(fact, MemberLost | MemberLeft):
+            self.links.forget(fact.peer)
+        if isinstance(fact, MemberFound | MemberLost | MemberLeft):
+            self.links.hold(self._successors(self.name))
+            present = self.members_service.present().values()
+            if present:
+                self._home.remember([profile.address for profile in present])
+
+    # Can others dial us?
+
+    async def _keep_dialable_true(self) -> None:
+        """Ask neighbours to dial us; if none can, say so, and they use our links."""
+        await asyncio.sleep(self._settings.members.notice_s / 2)
+        while True:
+            answers = [
+                await self._ask_dial_back(each) for each in self._successors(self.name)
+            ]
+            known = [answer for answer in answers if answer is not None]
+            profile = self.members_service.profile
+            if known and any(known) != profile.dialable:
+                log.warning("others can%s dial us", "" if any(known) else "not")
+                fresh = replace(profile, dialable=any(known))
+                self.members_service.change(fresh)
+            await asyncio.sleep(CHECK_DIALABLE_S)
+
+    async def _ask_dial_back(self, peer: PeerId) -> bool | None:
+        body = b"\xc0"  # Our address is in our record; the question says nothing more.
+        try:
+            answer = await self.links.ask(peer, "dial-back", body, within_s=5)
+        except ShoalError:
+            return None
+        return bytes(answer) == b"\xc3"
+
+    async def _dial_back(self, peer: PeerId, _: object) -> bytes:
+        profile = self.members_service.profile_of(peer)
+        if profile is None:
+            return b"\xc2"
+        with suppress(ShoalError, OSError):
+            link = await self.links.dialler.dial(profile.address, CHECK)
+            link.close("only to see whether you can be dialled")
+            return b"\xc3"
+        return b"\xc2"
+
+
+def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """A TCP and a UDP socket on one number, or `NotListening` with the reason."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(20):
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        datagram = socket.socket(family, socket.SOCK_DGRAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+            datagram.bind((host, listening.getsockname()[1]))
+        except OSError as error:
+            listening.close()
+            datagram.close()
+            if port == 0:
+                continue  # The number was free for TCP only: take another.
+            raise NotListening(_not_listening(host, port, error)) from error
+        listening.setblocking(False)
+        datagram.setblocking(False)
+        return listening, datagram
+    raise NotListening(f"address {host}: no port is free for both TCP and UDP")
+
+
+def _not_listening(host: str, port: int, error: OSError) -> str:
+    where = addresses.join(host, port)
+    reason = (error.strerror or str(error)).lower()
+    return f"address {where}: {reason}; listen elsewhere, such as --listen :0"
+
+
+def machine_identity() -> str:
+    """The same for all peers of one machine, and for no others."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with suppress(OSError):
+            text = Path(path).read_text().strip()
+            if text:
+                return blake2b(text.encode(), digest_size=8).hexdigest()
+    return blake2b(socket.gethostname().encode(), digest_size=8).hexdigest()
+
+
+def _connection_limit() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(64, soft - SPARE_DESCRIPTORS)
+
+
+def enter(home: Home, label: str, secret: bytes | None) -> Membership:
+    """Take up our place in a network: the one we were of, that one, or a new one."""
+    identity = home.identity(label)
+    membership = home.membership(identity)
+    if membership and secret in (None, membership.secret):
+        return membership
+    if membership and home.contacts():
+        raise NotListening(
+            f"data directory {home.directory}: it belongs to network "
+            f"{membership.network}; join with another directory, --dir"
+        )
+    return home.become(identity, secret)

@@ -1,0 +1,49 @@
+"""What can be chosen about a peer. Three profiles instead of forty knobs."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from shoal.core.address import LOOPBACK, is_loopback
+from shoal.core.machine import Address
+from shoal.members.settings import MembersSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSettings:
+    """Everything about one peer that its owner decides."""
+
+    directory: Path
+    host: str = LOOPBACK
+    port: int = 7600
+    advertise: Address | None = None
+    join: tuple[Address, ...] = ()
+    label: str = ""
+    zone: str = ""
+    insecure: bool = False
+    profile: str = "loopback"
+    members: MembersSettings = field(default_factory=MembersSettings)
+    # Descriptors are what runs out first; the default is what `ulimit -n` leaves.
+    max_connections: int | None = None
+
+
+def loopback(settings: PeerSettings) -> PeerSettings:
+    """One machine: two seconds to notice a silent death."""
+    return replace(settings, profile="loopback", members=MembersSettings(notice_s=2))
+
+
+def lan(settings: PeerSettings) -> PeerSettings:
+    """One building: the same, since a switch adds less than a busy processor does."""
+    return replace(settings, profile="lan", members=MembersSettings(notice_s=2))
+
+
+def wan(settings: PeerSettings) -> PeerSettings:
+    """Across the world: 0.3 s round trips must fit into a probe, three times over."""
+    return replace(settings, profile="wan", members=MembersSettings(notice_s=10))
+
+
+PROFILES = {"loopback": loopback, "lan": lan, "wan": wan}
+
+
+def profile_for(host: str) -> str:
+    """The profile that an address to listen on suggests."""
+    return "loopback" if is_loopback(host) else "lan"

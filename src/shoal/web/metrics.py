@@ -1,0 +1,53 @@
+"""Every figure a peer exports, in one place. Base units, prefix `shoal_`."""
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Gauge, Info
+
+from shoal.members.service import MemberRecord
+from shoal.version import VERSION
+
+
+class Metrics:
+    """The figures of one peer, in a registry of its own."""
+
+    def __init__(self, name: str, network: str) -> None:
+        self.registry = CollectorRegistry()
+        info = Info("shoal_peer", "Who this is.", registry=self.registry)
+        info.info({"name": name, "network": network, "version": VERSION})
+        self._members = self._gauge("members", "Members by state.", "state")
+        self._links = self._gauge("links", "Peers with an open link.")
+        self._connections = self._gauge("connections", "Open connections.")
+        self._turned_away = self._gauge(
+            "connections_refused_total", "Connections refused at the door."
+        )
+        self._junk = self._gauge(
+            "datagrams_dropped_total", "Datagrams that were not of this network."
+        )
+        self._slowness = self._gauge(
+            "slowness_ratio", "By how much this peer stretches its patience."
+        )
+
+    def measure(
+        self,
+        members: Iterable[MemberRecord],
+        *,
+        links: int,
+        connections: int,
+        turned_away: int,
+        junk: int,
+        slowness: float,
+    ) -> None:
+        """Take the figures as they are now."""
+        tally = Tally(each.state for each in members)
+        for state in ("alive", "suspect", "dead", "left"):
+            self._members.labels(state).set(tally[state])
+        self._links.set(links)
+        self._connections.set(connections)
+        self._turned_away.set(turned_away)
+        self._junk.set(junk)
+        self._slowness.set(slowness)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"shoal_{name}", text, labels, registry=self.registry)

@@ -1,0 +1,73 @@
+"""HTTP on the peer's port: one server for whole connections, one table of routes."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from shoal.errors import ShoalError
+from shoal.web.guard import Guard
+
+Answer = web.StreamResponse
+Route = Callable[[web.BaseRequest], Awaitable[Answer]]
+
+# Between two requests a connection may idle for an hour, as after any other dialect.
+KEEPALIVE_S = 3600.0
+MAX_BODY_BYTES = 1 << 20
+
+
+class Web:
+    """Answers requests by method and path."""
+
+    def __init__(self, guard: Guard, fail: Callable[[Exception], None]) -> None:
+        self._guard = guard
+        self._fail = fail
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._server = web.Server(
+            self._answer, keepalive_timeout=KEEPALIVE_S, access_log=None
+        )
+
+    def route(self, method: str, path: str, route: Route) -> None:
+        """Say who answers there."""
+        self._routes[method, path] = route
+
+    def protocol(self) -> asyncio.Protocol:
+        """For one more connection."""
+        return self._server()
+
+    async def close(self) -> None:
+        """Let requests under way end, for a second."""
+        await self._server.shutdown(1.0)
+
+    async def _answer(self, request: web.BaseRequest) -> Answer:
+        try:
+            self._guard.check(request)
+            route = self._find(request)
+            return await route(request)
+        except web.HTTPException as error:
+            return web.Response(
+                status=error.status, text=error.text, headers=error.headers
+            )
+        except ShoalError as error:
+            told = {"kind": type(error).__name__, "message": str(error)}
+            return reply({"error": told}, status=409)
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def _find(self, request: web.BaseRequest) -> Route:
+        method = "GET" if request.method == "HEAD" else request.method
+        route = self._routes.get((method, request.path))
+        if route:
+            return route
+        allowed = [way for way, path in self._routes if path == request.path]
+        if allowed:
+            raise web.HTTPMethodNotAllowed(request.method, allowed)
+        raise web.HTTPNotFound(text=f"nothing is served at {request.path}\n")
+
+
+def reply(value: object, *, status: int = 200) -> web.Response:
+    """Answer with JSON."""
+    text = json.dumps(value, default=list) + "\n"
+    return web.Response(status=status, text=text, content_type="application/json")

@@ -37,20 +37,19 @@ def main(arguments: list[str] | None = None) -> None:
             print_error=False,
         )
     except CycloptsError as error:
-        what = " ".join(str(error).split())
-        command = given[0] if given and not given[0].startswith("-") else ""
-        complain(
-            Misuse(
-                f"command line: {what}; see: shoal {command} --help".replace("  ", " ")
-            ),
-            as_json=as_json,
-        )
+        complain(Misuse(_usage(error, given)), as_json=as_json)
         sys.exit(USAGE)
     except ShoalError as error:
         sys.exit(complain(error, as_json=as_json))
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: CycloptsError, given: list[str]) -> str:
+    what = " ".join(str(error).split()).rstrip(".")
+    commands = [name for name in given[:1] if name in app]
+    return f"command line: {what}; see: {' '.join(['shoal', *commands, '--help'])}"
 
 
 if __name__ == "__main__":

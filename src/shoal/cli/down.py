@@ -29,10 +29,13 @@ def down(name: str | None = None, /, *, options: Options = PLAIN) -> None:
     show(
         [{"name": each.name, "address": each.address} for each in peers],
         as_json=options.json,
-        people=lambda stopped: print(
-            *(f"{each['name']} stopped" for each in stopped), sep="\n"
-        ),
+        people=_print,
     )
+
+
+def _print(stopped: list[dict[str, str]]) -> None:
+    for each in stopped:
+        print(f"{each['name']} stopped")
 
 
 def _chosen(name: str | None) -> list[Running]:

@@ -25,18 +25,24 @@ def _table(records: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("name", "address", "state", "since", "seen by", "reason"):
-        table.add_column(title, overflow="fold")
+    for title in ("name", "address", "state", "since"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("why", overflow="fold")
     for each in records:
         table.add_row(
             each["name"],
             each["address"],
             each["state"],
             f"{ago(each['since'])} ago",
-            ", ".join(each["witnesses"]),
-            each["reason"],
+            _why(each),
         )
     Console().print(table)
+
+
+def _why(record: dict[str, Any]) -> str:
+    if record["state"] == "alive":
+        return str(record["reason"])
+    return f"{record['reason']}, say {', '.join(record['witnesses'])}"
 
 
 def _status(told: dict[str, Any]) -> None:

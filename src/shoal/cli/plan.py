@@ -55,8 +55,8 @@ class Plan:
         if not addresses.is_loopback(host) and not insecure:
             raise NotListening(
                 f"address {listen}: off this machine nothing is encrypted yet, and "
-                "whoever reaches it could join; if you trust everybody on that network, "
-                "add --insecure"
+                "whoever reaches it could join; "
+                "if you trust everybody on that network, add --insecure"
             )
         joined = tuple(addresses.join(*addresses.parse(each)) for each in join)
         chosen = profile or profile_for(host)

@@ -1,1 +1,80 @@
 """shoal sim."""
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from shoal.cli.options import PLAIN, Options
+from shoal.cli.outcome import FAILED, show
+from shoal.errors import Misuse
+
+# A thousand peers for a minute is what one processor plays in a few minutes.
+MAX_PEERS = 1000
+
+
+def sim(
+    *,
+    peers: int = 5,
+    seed: int = 0,
+    faults: str = "",
+    play: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    seconds: float = 30.0,
+    trace: Annotated[bool, Parameter(negative="")] = False,
+    options: Options = PLAIN,
+) -> int:
+    """Play a whole network in one thread, as one seed has it.
+
+    The same seed gives the same play, message by message. Ends with 1 if the peers
+    do not agree in the end who is there.
+
+    Parameters
+    ----------
+    peers
+        How many peers.
+    seed
+        What decides every chance.
+    faults
+        Such as 'loss=0.25 duplication=0.1 corruption=0.01 latency=0.01-0.2'.
+    play
+        What happens, one command an argument, such as 'run 10' 'crash p2' 'run 5';
+        also: restart, pause, resume, partition p0 p1 / p2, cut p0 p1, heal, slow.
+    seconds
+        How long to let it run in the end.
+    trace
+        Print every effect of every machine.
+    """
+    from shoal.cli.rehearsal import Rehearsal
+
+    if not 1 <= peers <= MAX_PEERS:
+        raise Misuse(f"peers {peers}: from 1 to {MAX_PEERS}; see: shoal sim --help")
+    stage = Rehearsal(seed)
+    if not trace:
+        stage.network.trace = None
+    if faults:
+        stage.play(f"faults {faults}")
+    for line in [f"peers {peers}", *play, f"run {seconds}"]:
+        stage.play(line)
+    told = {
+        "seed": seed,
+        "agreed": stage.agreed(),
+        "seconds": stage.network.now,
+        "facts": [
+            {"at": round(at, 4), "peer": peer, "fact": repr(fact)}
+            for at, peer, fact in stage.network.facts
+        ],
+        "views": stage.views(),
+        "trace": stage.network.trace or [],
+    }
+    show(told, as_json=options.json, people=_print)
+    return 0 if told["agreed"] else FAILED
+
+
+def _print(told: dict[str, Any]) -> None:
+    for line in told["trace"]:
+        print(line)
+    for each in told["facts"]:
+        print(f"{each['at']:9.4f} {each['peer']} {each['fact']}")
+    for peer, view in told["views"].items():
+        print(f"{peer} sees {' '.join(view)}")
+    agreed = "all agree" if told["agreed"] else "they do not agree"
+    print(f"seed {told['seed']}: {agreed} after {told['seconds']:g} s")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from select import select
 from typing import Any
@@ -33,10 +33,8 @@ class Child:
         """What it says when it is up; its error if it is not."""
         text = b""
         while not text.endswith(b"\n"):
-            ready, _, _ = select(
-                [self.news], [], [], max(0.0, until - time.monotonic())
-            )
-            if not ready:
+            left_s = max(0.0, until - time.monotonic())
+            if not select([self.news], [], [], left_s)[0]:
                 raise Unanswered(
                     f"peer in {self.plan.directory}: not up in time; see peer.log there"
                 )
@@ -130,9 +128,7 @@ def _enter(plan: Plan) -> None:
 
 
 def _of_one_network(plans: list[Plan]) -> list[Plan]:
-    """Let all have the network that was given, or that the first was of, or a new one."""
-    from dataclasses import replace
-
+    """Let all have the network given, or that the first was of, or a new one."""
     secret = plans[0].secret or read_token(plans[0].directory / "token")
     if secret is None and not plans[0].join:
         secret = secrets.token_bytes(SECRET_BYTES)

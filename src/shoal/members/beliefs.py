@@ -140,24 +140,25 @@ class Beliefs:
         absent = was is None or was.state >= State.DEAD
         match news.state:
             case State.ALIVE:
-                return [self._welcome(was, news)]
+                return self._welcome(was, news)
             case State.SUSPECT:
-                found = [self._welcome(was, news)] if absent else []
+                found = self._welcome(was, news) if absent else []
                 return [*found, *self._doubt(news, now)]
             case State.DEAD | State.LEFT:
                 return [] if absent else [self._mourn(news)]
 
     @staticmethod
-    def _welcome(was: News | None, news: News) -> Emit[MembersFact]:
+    def _welcome(was: News | None, news: News) -> MembersEffects:
         same = (
             was is not None
-            and was.state == State.SUSPECT
+            and was.state <= State.SUSPECT
             and was.profile == news.profile
             and was.incarnation.generation == news.incarnation.generation
         )
-        if same:
-            return Emit(MemberCleared(news.profile.peer))
-        return Emit(MemberFound(news.profile, news.incarnation))
+        if not same:
+            return [Emit(MemberFound(news.profile, news.incarnation))]
+        doubted = was is not None and was.state == State.SUSPECT
+        return [Emit(MemberCleared(news.profile.peer))] if doubted else []
 
     def _mourn(self, news: News) -> Emit[MembersFact]:
         peer = news.profile.peer

@@ -30,8 +30,8 @@ class Clock:
         return self.offset_s + self.rate * true_s
 
     def true(self, shown_s: float) -> float:
-        """When it shows that."""
-        return (shown_s - self.offset_s) / self.rate
+        """When it shows that: a nanosecond later, lest rounding make it earlier."""
+        return (shown_s - self.offset_s) / self.rate + 1e-9
 
 
 CALM = Faults()

@@ -39,6 +39,10 @@ from shoal.sim.faults import CALM, LINK_PATIENCE_S, RETRANSMIT_S, Clock, Faults
 # A link's frame has a length where a datagram has a seal: 4 bytes, not 8. Both are
 # counted as encoded; headers of IP, UDP and TCP are not.
 
+# More events at one instant than any protocol needs: a machine's deadline has passed,
+# and waking it does not move it.
+MAX_AT_ONCE = 100_000
+
 
 @dataclass(eq=False)
 class Node(Generic[MessageT, FactT]):
@@ -105,6 +109,7 @@ class Network(Generic[MessageT, FactT]):
         self.facts: list[tuple[float, PeerId, FactT]] = []
         self.nodes: dict[PeerId, Node[MessageT, FactT]] = {}
         self.playing = -1
+        self._at_once = 0
         self._rng = Random(seed)
         self._codec = codec
         self._at: dict[Address, PeerId] = {}
@@ -207,6 +212,8 @@ class Network(Generic[MessageT, FactT]):
         end = self.now + seconds
         while self._events and self._events[0][0] <= end:
             at, self.playing, event = heapq.heappop(self._events)
+            self._at_once = 0 if at > self.now else self._at_once + 1
+            assert self._at_once < MAX_AT_ONCE, "time must pass"
             self.now = max(self.now, at)
             event()
         self.now = end

@@ -55,7 +55,7 @@ def settle(stage: Rehearsal, within_s: float) -> None:
 
 def size(seed: int) -> int:
     """Mostly small networks, sometimes fifty."""
-    return chance(-1 - seed).choice([2, 3, 4, 5, 5, 8, 8, 13, 50])
+    return chance(-1 - seed).choice([2, 3, 4, 5, 5, 5, 5, 8, 8, 8, 8, 13, 13, 13, 50])
 
 
 def lost(stage: Rehearsal, since: float = 0) -> list[tuple[float, PeerId, MemberLost]]:

@@ -11,7 +11,7 @@ from tests.simulation.plants import PLANTS, Plant
 from tests.simulation.properties import PROPERTIES, Property
 
 # Of the ground's 90 seconds, on two processors.
-SHARE_S = 2.0
+SHARE_S = 1.5
 
 # By then a planted fault must have been found.
 PATIENCE_SEEDS = 30

@@ -33,7 +33,7 @@ from shoal.net.streams import Streams
 from shoal.net.verbs import TextFrames, no_table
 from shoal.settings import PeerSettings
 from shoal.version import VERSION
-from shoal.web import api
+from shoal.web.api import Pages
 from shoal.web.guard import Guard
 from shoal.web.metrics import Metrics
 from shoal.web.server import Web
@@ -189,7 +189,7 @@ class Peer:
         guard = Guard(self.membership.secret.hex(), host, names)
         self.web = Web(guard, self.fail)
         self.metrics = Metrics(self.name, self.membership.network)
-        api.serve(self.web, self, self.metrics.registry, self._measure)
+        Pages(self.web, self, self.metrics.registry, self._measure)
 
     async def _end(self) -> None:
         for task in self._tasks:

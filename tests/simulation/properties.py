@@ -4,17 +4,21 @@ Each property plays one seed and raises AssertionError if it does not hold. The 
 play some seeds, a soak plays many, and planted faults must make some fail.
 """
 
+import math
 from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import Any
 
 from shoal.cli.rehearsal import SECRET, Rehearsal, codec
-from shoal.core.machine import PeerId
+from shoal.core.machine import Address, Cast, PeerId
+from shoal.members.beliefs import MembersEffects
 from shoal.members.facts import MemberFound, MemberLost
-from shoal.members.messages import Profile
+from shoal.members.messages import Ack, MembersMessage, Ping, Profile
 from shoal.members.protocol import Members
 from shoal.members.settings import MembersSettings
 from shoal.sim.faults import Clock, Faults
-from shoal.sim.network import address_of
+from shoal.sim.network import Node, address_of
 
 LAN = (0.0002, 0.003)
 HOSTILE = Faults(loss=0.25, duplication=0.1, corruption=0.02, latency_s=(0.001, 0.06))
@@ -51,7 +55,7 @@ def settle(stage: Rehearsal, within_s: float) -> None:
 
 def size(seed: int) -> int:
     """Mostly small networks, sometimes fifty."""
-    return chance(-1 - seed).choice([2, 3, 4, 5, 5, 8, 8, 13, 50])
+    return chance(-1 - seed).choice([2, 3, 4, 5, 5, 5, 5, 8, 8, 8, 8, 13, 13, 13, 50])
 
 
 def lost(stage: Rehearsal, since: float = 0) -> list[tuple[float, PeerId, MemberLost]]:
@@ -251,6 +255,69 @@ def an_address_taken_over_hides_no_death(seed: int) -> None:
     settle(stage, 10)
 
 
+class Impostor:
+    """Answers for whoever is asked for, in its own name."""
+
+    deadline = math.inf
+
+    def receive(self, *_: object) -> MembersEffects:
+        return []
+
+    met = refused = wake = receive
+
+    def catch(
+        self, source: Address, sender: PeerId, message: MembersMessage, now: float
+    ) -> MembersEffects:
+        match message:
+            case Ping(nonce, target):
+                return [Cast(source, Ack(nonce, target))]
+        return []
+
+
+def an_impostor_answers_for_nobody(seed: int) -> None:
+    stage = opening(seed, 5, Faults(latency_s=LAN), 5)
+    stage.crash("p2", "silent")
+    there = address_of(PeerId("p2"))
+    stage.network.add(PeerId("impostor"), Impostor(), address=there)
+    stage.run(10)
+    settle(stage, 1)
+
+
+def a_late_answer_saves_nobody(seed: int) -> None:
+    """An answer to an old question, sent again later, says nothing of today.
+
+    1. b answers a.  2. The network keeps copies of that answer.  3. b dies.  4. Old
+    answers keep arriving, as fast as a asks.
+    """
+    stage = opening(seed, 3, Faults(latency_s=LAN), 5)
+    network = stage.network
+    tape: list[Callable[[], None]] = []
+    launch = network._land
+
+    def record(sender: Node[Any, Any], address: Address, data: bytes) -> None:
+        if sender.peer == "p1":
+            tape.append(partial(launch, sender, address, data))
+        launch(sender, address, data)
+
+    network._land = record  # type: ignore[method-assign]
+    stage.run(3)
+    stage.crash("p1", "silent")
+    for n in range(400):
+        network.schedule(network.now + n * 0.01, tape[n % len(tape)])
+    stage.run(4)
+    settle(stage, 0.5)
+
+
+def a_silent_death_among_fifty_is_known_in_time(seed: int) -> None:
+    stage = opening(seed, 50, Faults(latency_s=LAN), 4)
+    settle(stage, 5)
+    died = stage.network.now
+    stage.crash(f"p{chance(seed).randrange(50)}", "silent")
+    stage.run(2.0 * (1 + DRIFT))
+    told = {peer for _, peer, _ in lost(stage, died)}
+    assert told == set(stage.machines), "after 2 s unknown to some"
+
+
 Property = Callable[[int], None]
 
 PROPERTIES: list[Property] = [
@@ -267,4 +334,7 @@ PROPERTIES: list[Property] = [
     the_dead_are_forgotten,
     two_networks_do_not_meet,
     an_address_taken_over_hides_no_death,
+    an_impostor_answers_for_nobody,
+    a_late_answer_saves_nobody,
+    a_silent_death_among_fifty_is_known_in_time,
 ]

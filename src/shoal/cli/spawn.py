@@ -58,13 +58,13 @@ def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
         raise Misuse(f"peers {peers}: at least one; see: shoal up --help")
     plans = [plan.number(n) for n in range(1, peers + 1)] if peers > 1 else [plan]
     if peers > 1:
-        plans = _of_one_network(plans)
+        plans = of_one_network(plans)
     until = time.monotonic() + max(options.timeout, float(peers))
     children: list[Child] = []
     try:
-        told = _start(plans, children, until)
+        told = start(plans, children, until)
     except ShoalError:
-        _stop(children)
+        stop(children)
         raise
     if options.json:
         print(json.dumps(told), flush=True)
@@ -73,7 +73,7 @@ def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
     return 0 if detach else _stay(children)
 
 
-def _start(
+def start(
     plans: list[Plan], children: list[Child], until: float
 ) -> list[dict[str, Any]]:
     """Start the first, and when its address is known the others, to join it."""
@@ -127,7 +127,7 @@ def _enter(plan: Plan) -> None:
             home.close()
 
 
-def _of_one_network(plans: list[Plan]) -> list[Plan]:
+def of_one_network(plans: list[Plan]) -> list[Plan]:
     """Let all have the network given, or that the first was of, or a new one."""
     secret = plans[0].secret or read_token(plans[0].directory / "token")
     if secret is None and not plans[0].join:
@@ -152,15 +152,16 @@ def _print_all(told: list[dict[str, Any]]) -> None:
 
 def _stay(children: list[Child]) -> int:
     """Stay until Ctrl-C, then stop them all."""
-    stop = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     while any(child.process.poll() is None for child in children):
-        if signal.sigwait(stop) != signal.SIGCHLD:
+        if signal.sigwait(signals) != signal.SIGCHLD:
             break
-    return _stop(children)
+    return stop(children)
 
 
-def _stop(children: list[Child]) -> int:
+def stop(children: list[Child]) -> int:
+    """Let them end; the exit code."""
     for child in children:
         if child.process.poll() is None:
             child.process.terminate()

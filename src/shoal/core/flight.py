@@ -1,9 +1,9 @@
 """Requests under way: each ends with one outcome, by its deadline at the latest.
 
-A lane leads to one peer. It carries as many unanswered requests as that peer gives
-credit for; further ones wait in order. A request is sent once, unless its caller said
-that repeating it does no harm. When a link breaks, what was sent over it has an
-unknown outcome, and only what may be repeated is.
+A lane leads to one peer. It opens when there is a way, and carries as many unanswered
+requests as that peer gives credit for; further ones wait in order. A request is sent
+once, unless its caller said that repeating it does no harm. When a link breaks, what
+was sent over it has an unknown outcome, and only what may be repeated is.
 """
 
 import math
@@ -99,7 +99,7 @@ class _Flight(Generic[WaiterT]):
 
 @dataclass(slots=True)
 class _Lane:
-    credit: int = CREDIT
+    credit: int = 0  # None until there is a way.
     waiting: deque[int] = field(default_factory=deque)
 
 
@@ -147,6 +147,17 @@ class Flights(Generic[WaiterT]):
             return []
         return [self._depart(flight, lane, now)]
 
+    def opened(self, peer: PeerId, now: float) -> Effects[Request, Outcome[WaiterT]]:
+        """There is a way to a peer: what waits for it departs."""
+        lane = self._lanes.get(peer)
+        if lane is None:
+            lane = self._lanes[peer] = _Lane()
+        under_way = sum(
+            flight.sent for flight in self._flights.values() if flight.to == peer
+        )
+        lane.credit = CREDIT - under_way
+        return list(self._proceed(lane, now))
+
     def receive(
         self, sender: PeerId, message: Reply | Refusal, now: float
     ) -> Effects[Request, Outcome[WaiterT]]:
@@ -160,30 +171,28 @@ class Flights(Generic[WaiterT]):
         else:
             effects.append(Emit(Declined(flight.waiter, message.kind, message.why)))
         del self._flights[message.number]
-        lane = self._lanes[sender]
-        lane.credit += 1
-        if lane.waiting:
-            effects += self._proceed(lane, now)
+        if lane := self._lanes.get(sender):
+            lane.credit += 1
+            if lane.waiting:
+                effects += self._proceed(lane, now)
         return effects
 
     def lost(self, peer: PeerId, now: float) -> Effects[Request, Outcome[WaiterT]]:
-        """The link to a peer broke. What may be repeated will be; the rest ends."""
+        """There is no way to a peer. What may be repeated waits; the rest ends."""
         if self._lanes.pop(peer, None) is None:
             return []
-        self._lanes[peer] = lane = _Lane()
         effects: Effects[Request, Outcome[WaiterT]] = []
+        kept = deque[int]()
         for number, flight in list(self._flights.items()):
             if flight.to != peer:
                 continue
             if flight.repeat_s == math.inf:
                 del self._flights[number]
                 effects.append(Emit(Broken(flight.waiter, peer, flight.sent)))
-            elif flight.sent:
-                lane.credit -= 1
-            else:
-                lane.waiting.append(number)
-        if not any(flight.to == peer for flight in self._flights.values()):
-            del self._lanes[peer]
+            elif not flight.sent:
+                kept.append(number)
+        if kept:
+            self._lanes[peer] = _Lane(waiting=kept)
         return effects
 
     def abandon(self, waiter: WaiterT) -> None:
@@ -200,7 +209,8 @@ class Flights(Generic[WaiterT]):
             if flight.deadline <= now:
                 self._forget(number, flight)
                 effects.append(Emit(Expired(flight.waiter, flight.to, flight.sent)))
-                effects += self._proceed(self._lanes[flight.to], now)
+                if lane := self._lanes.get(flight.to):
+                    effects += self._proceed(lane, now)
             elif flight.repeat_at <= now:
                 flight.repeat_at = now + flight.repeat_s
                 effects.append(Send(flight.to, _again(flight, now)))
@@ -231,7 +241,7 @@ class Flights(Generic[WaiterT]):
 
     def _forget(self, number: int, flight: _Flight[WaiterT]) -> None:
         del self._flights[number]
-        if flight.sent:
+        if flight.sent and flight.to in self._lanes:
             self._lanes[flight.to].credit += 1
 
 

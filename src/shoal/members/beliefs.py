@@ -139,26 +139,29 @@ class Beliefs:
         self._doubts.pop(peer, None)
         absent = was is None or was.state >= State.DEAD
         match news.state:
+            case State.ALIVE if self._is_another(was, news):
+                return [Emit(MemberFound(news.profile, news.incarnation))]
             case State.ALIVE:
-                return self._welcome(was, news)
+                doubted = was is not None and was.state == State.SUSPECT
+                return [Emit(MemberCleared(peer))] if doubted else []
+            case State.SUSPECT if self._is_another(was, news):
+                effects = self._doubt(news, now)
+                effects.insert(0, Emit(MemberFound(news.profile, news.incarnation)))
+                return effects
             case State.SUSPECT:
-                found = self._welcome(was, news) if absent else []
-                return [*found, *self._doubt(news, now)]
+                return self._doubt(news, now)
             case State.DEAD | State.LEFT:
                 return [] if absent else [self._mourn(news)]
 
     @staticmethod
-    def _welcome(was: News | None, news: News) -> MembersEffects:
-        same = (
-            was is not None
-            and was.state <= State.SUSPECT
-            and was.profile == news.profile
-            and was.incarnation.generation == news.incarnation.generation
+    def _is_another(was: News | None, news: News) -> bool:
+        """Is it new here, or back, or restarted, or does it say something else?"""
+        return (
+            was is None
+            or was.state >= State.DEAD
+            or was.profile != news.profile
+            or was.incarnation.generation != news.incarnation.generation
         )
-        if not same:
-            return [Emit(MemberFound(news.profile, news.incarnation))]
-        doubted = was is not None and was.state == State.SUSPECT
-        return [Emit(MemberCleared(news.profile.peer))] if doubted else []
 
     def _mourn(self, news: News) -> Emit[MembersFact]:
         peer = news.profile.peer

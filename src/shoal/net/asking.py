@@ -43,10 +43,12 @@ class Asking:
     def __init__(
         self,
         write: Callable[[PeerId, LinkMessage], None],
+        reach: Callable[[PeerId], None],
         spawn: Callable[[Awaitable[None]], None],
         fail: Callable[[Exception], None],
     ) -> None:
         self._write = write
+        self._reach = reach
         self._spawn = spawn
         self._fail = fail
         self._loop = asyncio.get_running_loop()
@@ -81,6 +83,7 @@ class Asking:
             repeat_s=repeat_s or float("inf"),
         )
         self._perform(effects)
+        self._reach(to)
         return waiter
 
     def take(self, sender: PeerId, way: _Way, message: LinkMessage) -> bool:
@@ -93,6 +96,10 @@ class Asking:
         else:
             return False
         return True
+
+    def opened(self, peer: PeerId) -> None:
+        """There is a way to a peer."""
+        self._perform(self._flights.opened(peer, self._loop.time()))
 
     def lost(self, peer: PeerId) -> None:
         """There is no way to a peer any more."""

@@ -99,7 +99,7 @@ class Links:
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.asking = Asking(self.write, self._count_in, fail)
+        self.asking = Asking(self.write, self.reach, self._count_in, fail)
 
     # For services
 
@@ -174,9 +174,14 @@ class Links:
             relay.write(message)
         else:
             postponed = self._postponed.setdefault(to, [])
-            if len(postponed) < MAX_POSTPONED:
+            if len(postponed) < MAX_POSTPONED or not isinstance(message, Post):
                 postponed.append(message)
             self.open(to)
+
+    def reach(self, peer: PeerId) -> None:
+        """See to it that there is a way to a peer, if there can be one."""
+        if peer not in self._links and peer not in self._relays:
+            self.open(peer)
 
     def open(self, peer: PeerId) -> None:
         """Begin to look for a way to a peer, unless we just did in vain."""
@@ -220,9 +225,16 @@ class Links:
                 except (ShoalError, OSError):
                     continue
             if twins := self._links.get(candidate):
-                self._relays[peer] = Relay(self.me, peer, twins[0])
+                self._use_relay(peer, twins[0])
                 return True
         return False
+
+    def _use_relay(self, peer: PeerId, over: Link) -> Relay:
+        relay = self._relays.get(peer)
+        if relay is None or relay.over is not over:
+            relay = self._relays[peer] = Relay(self.me, peer, over)
+            self.asking.opened(peer)
+        return relay
 
     def _opened(self, peer: PeerId, task: asyncio.Task[None]) -> None:
         del self._opening[peer]
@@ -291,6 +303,7 @@ class Links:
         if len(twins) > 1:
             self._prefer(twins)
         self._relays.pop(link.peer, None)
+        self.asking.opened(link.peer)
         for message in self._postponed.pop(link.peer, []):
             self.write(link.peer, message)
 
@@ -329,11 +342,10 @@ class Links:
 
     def _relay(self, sender: PeerId, over: Link, message: Relayed) -> None:
         if message.to == self.me:
-            way = self._relays.get(message.origin)
-            if way is None or way.over is not over:
+            if message.origin in self._links:
                 way = Relay(self.me, message.origin, over)
-            if message.origin not in self._links:
-                self._relays[message.origin] = way
+            else:
+                way = self._use_relay(message.origin, over)
             self._take(message.origin, way, links.decode(message.body))
         elif message.origin != sender:
             raise Stranger(f"{sender} speaks for {message.origin}")

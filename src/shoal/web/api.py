@@ -29,52 +29,68 @@ class Owned(Protocol):
         """End soon."""
 
 
-def serve(
-    pages: Web, peer: Owned, registry: CollectorRegistry, measure: Callable[[], None]
-) -> None:
-    """Put a peer's own pages up. `measure` brings the figures up to date."""
+class Pages:
+    """A peer's own pages, put up on its web."""
 
-    async def home(_: web.BaseRequest) -> Answer:
-        status = peer.status()
+    def __init__(
+        self,
+        web: Web,
+        peer: Owned,
+        registry: CollectorRegistry,
+        measure: Callable[[], None],
+    ) -> None:
+        """`measure` brings the figures of the registry up to date."""
+        self._peer = peer
+        self._registry = registry
+        self._measure = measure
+        web.route("GET", "/", self.home)
+        web.route("GET", "/healthz", self.healthz)
+        web.route("GET", "/readyz", self.readyz)
+        web.route("GET", "/metrics", self.metrics)
+        web.route("GET", "/api/status", self.status)
+        web.route("GET", "/api/members", self.members)
+        web.route("POST", "/api/down", self.down)
+
+    async def home(self, _: web.BaseRequest) -> Answer:
+        """A line for whoever looks in."""
+        status = self._peer.status()
         return web.Response(
             text=f"{status['name']}, a peer of Shoal network {status['network']}.\n"
             f"{status['members_alive']} members alive. Ask it with: shoal members\n"
         )
 
-    async def healthz(_: web.BaseRequest) -> Answer:
+    async def healthz(self, _: web.BaseRequest) -> Answer:
+        """Up."""
         return web.Response(text="ok\n")
 
-    async def readyz(_: web.BaseRequest) -> Answer:
-        waiting = peer.ready()
+    async def readyz(self, _: web.BaseRequest) -> Answer:
+        """Ready, or what it waits for."""
+        waiting = self._peer.ready()
         return web.Response(
             text=f"waiting for {waiting}\n" if waiting else "ready\n",
             status=503 if waiting else 200,
         )
 
-    async def metrics(_: web.BaseRequest) -> Answer:
-        measure()
+    async def metrics(self, _: web.BaseRequest) -> Answer:
+        """Figures for Prometheus."""
+        self._measure()
         return web.Response(
-            body=generate_latest(registry),
+            body=generate_latest(self._registry),
             headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4},
         )
 
-    async def status(_: web.BaseRequest) -> Answer:
-        return reply(peer.status())
+    async def status(self, _: web.BaseRequest) -> Answer:
+        """What `shoal status` shows."""
+        return reply(self._peer.status())
 
-    async def members(_: web.BaseRequest) -> Answer:
-        return reply([asdict(each) for each in peer.members()])
+    async def members(self, _: web.BaseRequest) -> Answer:
+        """What `shoal members` shows."""
+        return reply([asdict(each) for each in self._peer.members()])
 
-    async def down(_: web.BaseRequest) -> Answer:
-        peer.stop()
-        return reply({"stopping": peer.status()["name"]})
-
-    pages.route("GET", "/", home)
-    pages.route("GET", "/healthz", healthz)
-    pages.route("GET", "/readyz", readyz)
-    pages.route("GET", "/metrics", metrics)
-    pages.route("GET", "/api/status", status)
-    pages.route("GET", "/api/members", members)
-    pages.route("POST", "/api/down", down)
+    async def down(self, _: web.BaseRequest) -> Answer:
+        """Stop."""
+        self._peer.stop()
+        return reply({"stopping": self._peer.status()["name"]})
 
 
 # Every first segment of a path that has a meaning; a service cannot have such a name.

@@ -185,6 +185,4 @@ def all_see(
 def wait_all_alive(nodes: list[Node], within_s: float = START_S) -> None:
     """Wait until each of these is alive for each of these."""
     names = [node.name for node in nodes]
-    wait_until(
-        lambda: all_see(nodes, names, "alive"), within_s, f"{names} to find all"
-    )
+    wait_until(lambda: all_see(nodes, names, "alive"), within_s, f"{names} to find all")

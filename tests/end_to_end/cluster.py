@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,19 +81,19 @@ class Cluster:
         }
 
     def shoal(
-        self, *arguments: str, environment: dict[str, str] | None = None
+        self, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
             [*self._prefix, sys.executable, "-m", "shoal", *arguments],
-            env=self.environment | (environment or {}),
+            env={**self.environment, **(environment or {})},
             capture_output=True,
             text=True,
             timeout=2 * START_S,
             check=False,
         )
 
-    def ask(self, *arguments: str, environment: dict[str, str] | None = None) -> Any:
+    def ask(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
         """What a command that must succeed prints with --json."""
         done = self.shoal(*arguments, "--json", environment=environment)
         assert done.returncode == 0, f"{arguments}: {done.stderr}{done.stdout}"

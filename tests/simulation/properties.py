@@ -237,6 +237,7 @@ def two_networks_do_not_meet(seed: int) -> None:
         )
         stage.members[peer] = members
         stage.network.add(peer, members, address=address, codec=other)
+    stage.peers("p7")  # There is news to tell while p1's address is still called.
     stage.run(20)
     strangers = {PeerId("s0"), PeerId("s1")}
     for peer, members in stage.members.items():

@@ -115,11 +115,13 @@ class Beliefs:
     # What we hear
 
     def hear(self, all_news: Iterable[News], now: float) -> MembersEffects:
-        """Take over whatever is newer than what we believe."""
+        """Take over whatever is newer than what we believe, and pass it on."""
         return [effect for news in all_news for effect in self.believe(news, now)]
 
-    def believe(self, news: News, now: float) -> MembersEffects:
-        """Take one statement over if it is newer, and pass it on."""
+    def believe(
+        self, news: News, now: float, *, quietly: bool = False
+    ) -> MembersEffects:
+        """Take one statement over if it is newer; pass it on unless `quietly`."""
         peer = news.profile.peer
         if peer == self.me.profile.peer:
             self._refute(news, now)
@@ -127,7 +129,8 @@ class Beliefs:
         before = self.roster.get(peer)
         was = before.news if before else None
         if self.roster.merge(news, now):
-            self.rumours.spread(news, now)
+            if not quietly:
+                self.rumours.spread(news, now)
             return self._turn(was, news, now)
         if news.state == State.SUSPECT and self.roster.attest(news):
             self._confirm(news, now)

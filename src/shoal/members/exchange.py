@@ -36,7 +36,13 @@ class Exchange:
         """Take over what is new to us, and answer with what we know if asked."""
         # Told before we learn, so that we tell what we know and not what we heard.
         told = self._sync(sender, sync.parcels, reply=False) if sync.reply else []
-        return [*self._beliefs.hear(map(_doubtful, sync.news), now), *told]
+        effects: MembersEffects = []
+        for news in map(_doubtful, sync.news):
+            # The living that one of us did not know are found by more exchanges, not
+            # gossiped: a thousand newcomers would be a million rumours.
+            quietly = news.state == State.ALIVE
+            effects += self._beliefs.believe(news, now, quietly=quietly)
+        return effects + told
 
     def _sync(
         self, to: PeerId, parcels: tuple[int, ...], *, reply: bool

@@ -64,7 +64,7 @@ class Prober:
         ping = Ping(probe.nonce, target, self._beliefs.tell(target))
         effects: MembersEffects = [Cast(member.news.profile.address, ping)]
         if by_link or target in self._deaf:
-            probe.helped = True
+            probe.linked = True
             effects.append(Send(target, Ping(probe.nonce, target)))
         return effects
 
@@ -92,7 +92,9 @@ class Prober:
         helpers = [each for each in some if each.peer != probe.target][:HELPERS]
         probe.helpers = tuple(each.peer for each in helpers)
         address = target.news.profile.address
-        effects: MembersEffects = [Send(probe.target, Ping(probe.nonce, probe.target))]
+        effects: MembersEffects = []
+        if not probe.linked:
+            effects.append(Send(probe.target, Ping(probe.nonce, probe.target)))
         for each in helpers:
             news = self._beliefs.tell(each.peer)
             request = PingRequest(probe.nonce, probe.target, address, news)
@@ -109,12 +111,15 @@ class Prober:
 
     def acked(self, source: Address | None, sender: PeerId, ack: Ack) -> MembersEffects:
         """Close our probe, or pass the answer on to who asked us to ask."""
+        if source is not None and sender == ack.answerer:
+            self._deaf.pop(sender, None)
         probe = self._probes.ours.get(ack.nonce)
         if probe and probe.target == ack.answerer:
             if sender == ack.answerer or sender in probe.helpers:
                 del self._probes.ours[ack.nonce]
                 self._health.improve()
-                self._note_medium(source, sender, probe)
+                if source is None and sender == probe.target and probe.helped:
+                    self._deaf[sender] = None  # Its datagram would have come by now.
                 self._beliefs.answered(ack.answerer)
             return []
         errand = self._probes.errands.get(ack.nonce)
@@ -129,14 +134,6 @@ class Prober:
         probe = self._probes.ours.get(nonce)
         if probe and sender in probe.helpers:
             probe.nacks += 1
-
-    def _note_medium(
-        self, source: Address | None, sender: PeerId, probe: Probe
-    ) -> None:
-        if source is not None and sender == probe.target:
-            self._deaf.pop(sender, None)
-        elif sender == probe.target and probe.helped:
-            self._deaf[sender] = None
 
     # Their questions
 

@@ -26,6 +26,7 @@ class Probe:
     helpers: tuple[PeerId, ...] = ()
     nacks: int = 0
     helped: bool = False
+    linked: bool = False
 
     @property
     def due(self) -> float:

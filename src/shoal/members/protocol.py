@@ -63,8 +63,8 @@ class Members:
         self._exchange = Exchange(self._beliefs)
         self._gone = False
         self._probe_due = now
-        # At random points, so that peers started together do not act together.
-        self._digest_due = now + rng.uniform(0.5, 1) * settings.digest_s
+        self._digest_pause = settings.gossip_s
+        self._digest_due = now + self._digest_pause
         self._reunion_due = now
         self.deadline = now
 
@@ -146,9 +146,8 @@ class Members:
             self._probe_due = now + pause
             effects += self._prober.ask_next(now)
         if now >= self._digest_due:
-            self._digest_due = now + self._settings.digest_s * self._rng.uniform(0.8, 1)
             self.roster.forget(now - self._settings.grace_s)
-            effects += self._compare()
+            effects += self._compare(now)
         if now >= self._reunion_due:
             effects += self._reunite(now)
         if now >= self._beliefs.rumours.due:
@@ -186,13 +185,15 @@ class Members:
                 effects = self._exchange.compared(sender, message, now)
             case Sync():
                 effects = self._exchange.learned(sender, message, now)
-                self._digest_due = min(self._digest_due, now + self._soon())
+                self._compare_soon(now)
         return self._settle(now, effects)
 
-    def _soon(self) -> float:
+    def _compare_soon(self, now: float) -> None:
         # Where one exchange found differences, another may: a newcomer, or a whole
         # network started at once, is level after a few.
-        return self._rng.uniform(1, 2) * self._settings.gossip_s
+        self._digest_pause = self._settings.gossip_s
+        soon = now + self._digest_pause * self._rng.uniform(0.5, 1)
+        self._digest_due = min(self._digest_due, soon)
 
     def _overslept(self, lateness_s: float) -> None:
         # What we did not hear while the machine gave us no time proves nothing. The
@@ -219,7 +220,10 @@ class Members:
         self._beliefs.rumours.rest(now + self._settings.gossip_s)
         return effects
 
-    def _compare(self) -> MembersEffects:
+    def _compare(self, now: float) -> MembersEffects:
+        """Compare with one other; twice as rarely each time nothing is found."""
+        self._digest_due = now + self._digest_pause * self._rng.uniform(0.8, 1)
+        self._digest_pause = min(2 * self._digest_pause, self._settings.digest_s)
         digest = self._exchange.digest()
         return [
             self._prober.to(each.news.profile, digest) for each in self._beliefs.some(1)

@@ -1,0 +1,61 @@
+"""Every property under many seeds, until the time asked for is used or all are played.
+
+python -m tests.soak [--seeds N] [--from SEED] [--only NAME]: prints a line a property,
+and ends with 1 if any seed failed. A failing seed is the bug report.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.properties import PROPERTIES, Property
+
+# Small enough that both processors are busy to the end.
+PARCEL = 10
+
+
+def play(holds: Property, seeds: range) -> list[tuple[int, str]]:
+    """The seeds that failed, and why."""
+    failed = []
+    for seed in seeds:
+        try:
+            holds(seed)
+        except AssertionError as error:
+            failed.append((seed, str(error)[:200]))
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--from", type=int, default=0, dest="first")
+    parser.add_argument("--only", default="")
+    chosen = parser.parse_args()
+    end, worst = chosen.first + chosen.seeds, 0
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for holds in PROPERTIES:
+            if chosen.only not in holds.__name__:
+                continue
+            began = time.monotonic()
+            parcels = [
+                range(at, min(at + PARCEL, end))
+                for at in range(chosen.first, end, PARCEL)
+            ]
+            failed = list(flatten(pool.map(play, [holds] * len(parcels), parcels)))
+            took = time.monotonic() - began
+            print(f"{holds.__name__:48} {chosen.seeds:6} seeds {took:7.0f} s", end=" ")
+            print("holds" if not failed else f"FAILED {failed[:5]}", flush=True)
+            worst = max(worst, len(failed))
+    return 1 if worst else 0
+
+
+def flatten(parcels: Iterator[list[tuple[int, str]]]) -> Iterator[tuple[int, str]]:
+    for parcel in parcels:
+        yield from parcel
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,6 +24,16 @@ class Client:
     token: str = ""
     timeout_s: float = 10.0
 
+    def members(self) -> list[dict[str, Any]]:
+        """Who is in the network, since when, and who says so."""
+        members: list[dict[str, Any]] = self.get("/api/members")
+        return members
+
+    def status(self) -> dict[str, Any]:
+        """How this peer is."""
+        status: dict[str, Any] = self.get("/api/status")
+        return status
+
     def get(self, path: str) -> Any:  # noqa: ANN401 - it is whatever JSON says.
         """What the peer has to say there."""
         return self._ask("GET", path)

@@ -78,7 +78,7 @@ class _Play:
         _wait(lambda: all(len(_alive(each)) == PEERS for each in self._clients))
         since = []
         for told, client in zip(self._told, self._clients, strict=True):
-            members = client.get("/api/members")
+            members = client.members()
             since += [each["since"] for each in members]
             names = [each["name"] for each in members if each["state"] == "alive"]
             print(f"  {told['name']:24} sees {len(names)} members alive")
@@ -96,7 +96,7 @@ class _Play:
         times = []
         for client in others:
             record = _record(client, victim["name"])
-            me = client.get("/api/status")["name"]
+            me = client.status()["name"]
             times.append(record["since"] - killed)
             print(f"  {me:24} noticed after {times[-1] * 1000:4.0f} ms")
         print(f"\n  why: {record['reason']}\n  say: {', '.join(record['witnesses'])}")
@@ -125,8 +125,7 @@ class _Play:
 
 
 def _record(client: Client, name: str) -> dict[str, Any]:
-    members: list[dict[str, Any]] = client.get("/api/members")
-    return next((each for each in members if each["name"] == name), {})
+    return next((each for each in client.members() if each["name"] == name), {})
 
 
 def _state(client: Client, name: str) -> str:
@@ -134,8 +133,7 @@ def _state(client: Client, name: str) -> str:
 
 
 def _alive(client: Client) -> list[str]:
-    members = client.get("/api/members")
-    return [each["name"] for each in members if each["state"] == "alive"]
+    return [each["name"] for each in client.members() if each["state"] == "alive"]
 
 
 def _wait(condition: Any, within_s: float = 15) -> None:  # noqa: ANN401

@@ -10,13 +10,13 @@ from shoal.cli.outcome import show
 
 def members(*, options: Options = PLAIN) -> None:
     """Who is in the network, since when, and who says so."""
-    records = which.client(options.timeout).get("/api/members")
+    records = which.client(options.timeout).members()
     show(records, as_json=options.json, people=_table)
 
 
 def status(*, options: Options = PLAIN) -> None:
     """How the peer is that this machine's commands talk to."""
-    told = which.client(options.timeout).get("/api/status")
+    told = which.client(options.timeout).status()
     show(told, as_json=options.json, people=_status)
 
 

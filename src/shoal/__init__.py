@@ -1,0 +1,28 @@
+"""Shoal: a network of equal peers, with nobody in charge."""
+
+from shoal.client import Client
+from shoal.errors import Misuse, Refused, ShoalError, Unanswered, Unknown, Unreachable
+from shoal.version import VERSION
+
+__all__ = [
+    "Client",
+    "Misuse",
+    "Refused",
+    "ShoalError",
+    "Unanswered",
+    "Unknown",
+    "Unreachable",
+    "connect",
+]
+
+__version__ = VERSION
+
+
+def connect(address: str | None = None, *, timeout_s: float = 10.0) -> Client:
+    """A client of the peer at an address, or of the one that runs on this machine."""
+    from shoal.cli import which
+    from shoal.core.machine import Address
+
+    if address is None:
+        return which.client(timeout_s)
+    return which.client_at(Address(address), timeout_s)

@@ -4,6 +4,7 @@ Everything that knows more than one capability is here, and nothing else is.
 """
 
 import asyncio
+import errno
 import logging
 import resource
 import socket
@@ -312,7 +313,7 @@ def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
         except OSError as error:
             listening.close()
             datagram.close()
-            if port == 0:
+            if port == 0 and error.errno == errno.EADDRINUSE:
                 continue  # The number was free for TCP only: take another.
             raise NotListening(_not_listening(host, port, error)) from error
         listening.setblocking(False)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from shoal.cli import which
 from shoal.cli.options import PLAIN, Options
 from shoal.cli.outcome import show
-from shoal.errors import NoPeer, Unanswered, Unreachable
+from shoal.errors import NoPeer, NotFound, Unanswered, Unreachable
 from shoal.net.home import running
 from shoal.net.registry import Running, list_running
 
@@ -40,13 +40,13 @@ def _print(stopped: list[dict[str, str]]) -> None:
 
 def _chosen(name: str | None) -> list[Running]:
     if name is None:
-        return which.only_network()
+        return which.this_network()
     peers = [each for each in list_running() if each.name.startswith(name)]
-    if len(peers) != 1:
-        found = ", ".join(each.name for each in peers) or "none"
-        raise NoPeer(
-            f"peer {name}: {found} of yours runs here by that name; see: shoal members"
-        )
+    if not peers:
+        raise NotFound(f"peer {name}: none of yours runs here; see: shoal members")
+    if len(peers) > 1:
+        found = ", ".join(each.name for each in peers)
+        raise NoPeer(f"peer {name}: it may be any of {found}; say more of its name")
     return peers
 
 

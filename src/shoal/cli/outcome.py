@@ -22,6 +22,7 @@ DONE, FAILED, USAGE, UNREACHABLE, NOT_FOUND, REFUSED, UNKNOWN, DEADLINE = (
 # address that is taken is nobody's.
 _CODES: list[tuple[type[errors.ShoalError], int]] = [
     (errors.NoPeer, UNREACHABLE),
+    (errors.NotFound, NOT_FOUND),
     (errors.Unreachable, UNREACHABLE),
     (errors.Unanswered, DEADLINE),
     (errors.Unknown, UNKNOWN),

@@ -80,6 +80,7 @@ def print_up(facts: dict[str, Any]) -> None:
 
 
 async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
+    # Held until the process ends, so that who waits for the lock waits for all of it.
     home = Home(plan.directory)
     try:
         _log_to(plan, quiet=quiet)
@@ -103,8 +104,6 @@ async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
             f"address {where}: {taken_by(plan.port)}; choose another, or any free one "
             "with --listen :0"
         ) from error
-    finally:
-        home.close()
 
 
 async def _invited(home: Home, plan: Plan) -> bytes | None:

@@ -70,7 +70,7 @@ def up(
         insecure=insecure,
         log=log,
     )
-    if detach or peers > 1:
+    if detach or peers != 1:
         from shoal.cli.spawn import run_many
 
         return run_many(plan, peers, detach=detach, options=options)

@@ -19,13 +19,15 @@ def client(timeout_s: float) -> Client:
     """A client of the peer that is meant."""
     if chosen := os.environ.get("SHOAL_PEER"):
         return client_at(Address(chosen), timeout_s)
-    peers = only_network()
+    peers = this_network()
     return client_of(peers[0], timeout_s)
 
 
-def only_network() -> list[Running]:
-    """The peers of the one network that this user runs here."""
+def this_network() -> list[Running]:
+    """The peers of the network that is meant, as far as this user runs them here."""
     peers = list_running()
+    if chosen := os.environ.get("SHOAL_PEER"):
+        return _network_of(Address(chosen), peers)
     if not peers:
         raise NoPeer("peer: none of yours runs on this machine; start one: shoal up")
     networks = list(dict.fromkeys(each.network for each in peers))
@@ -39,6 +41,17 @@ def only_network() -> list[Running]:
             "choose one: SHOAL_PEER=ADDRESS shoal ..."
         )
     return peers
+
+
+def _network_of(address: Address, peers: list[Running]) -> list[Running]:
+    wanted = addresses.join(*addresses.parse(address))
+    networks = [each.network for each in peers if each.address == wanted]
+    if not networks:
+        raise NoPeer(
+            f"peer {wanted}: none of yours runs there on this machine; "
+            "see who does, without SHOAL_PEER: shoal status"
+        )
+    return [each for each in peers if each.network == networks[0]]
 
 
 def client_of(peer: Running, timeout_s: float) -> Client:

@@ -16,10 +16,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from shoal.core.address import join, parse
 from shoal.core.hello import SECRET_BYTES, Membership
 from shoal.core.identity import SEED_BYTES, Identity
 from shoal.core.machine import Address
-from shoal.errors import DirectoryDamaged, DirectoryHeld
+from shoal.errors import DirectoryDamaged, DirectoryHeld, InvalidAddress
 from shoal.net.files import Files
 from shoal.version import DISK_FORMAT
 
@@ -103,7 +104,10 @@ class Home:
     def contacts(self) -> list[Address]:
         """Whom we knew when we last ran."""
         stored = self._load("contacts.json") or {}
-        return [Address(str(each)) for each in stored.get("addresses", [])]
+        try:
+            return [join(*parse(each)) for each in stored.get("addresses", [])]
+        except (AttributeError, TypeError, InvalidAddress) as error:
+            raise self._damaged("contacts.json", error) from error
 
     def remember(self, addresses: list[Address]) -> None:
         """Keep some of these for the next start."""
@@ -164,10 +168,16 @@ def read_token(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise DirectoryDamaged(f"token {path}: cannot be read ({error})") from error
+        raise _no_token(path, str(error)) from error
     if len(secret) != SECRET_BYTES:
-        raise DirectoryDamaged(f"token {path}: not {SECRET_BYTES} bytes of hexadecimal")
+        raise _no_token(path, f"not {SECRET_BYTES} bytes of hexadecimal")
     return secret
+
+
+def _no_token(path: Path, cause: str) -> DirectoryDamaged:
+    return DirectoryDamaged(
+        f"token {path}: cannot be read ({cause}); copy it from another peer"
+    )
 
 
 def running(directory: Path) -> dict[str, Any] | None:

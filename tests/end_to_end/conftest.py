@@ -1,0 +1,24 @@
+"""Networks that the tests of one module share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.cluster import Cluster
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[Cluster]:
+    """Somebody with an empty home."""
+    cluster = Cluster(tmp_path / "home")
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def sharer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Somebody whose peers all tests of a module use."""
+    cluster = Cluster(tmp_path_factory.mktemp("home"))
+    yield cluster
+    cluster.stop()

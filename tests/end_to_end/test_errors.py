@@ -1,0 +1,149 @@
+"""What can go wrong at the start, each said in one line: the thing, why, what next."""
+
+import json
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.end_to_end.cluster import Cluster, Node
+
+FAILED, USAGE, UNREACHABLE, NOT_FOUND = 1, 2, 3, 4
+
+
+@pytest.fixture(scope="module")
+def node(sharer: Cluster) -> Node:
+    """Somebody who is in the way."""
+    return sharer.up()[0]
+
+
+def complains(user: Cluster, *command: str, code: int, kind: str, says: str) -> None:
+    """Does the command end so, in words for people and for programs?"""
+    plain = user.shoal(*command)
+    _check(plain, code, says)
+    assert plain.stderr.startswith("shoal: ")
+    told = user.shoal(*command, "--json")
+    _check(told, code, says)
+    error = json.loads(told.stderr)["error"]
+    assert error["kind"] == kind
+    assert all(error[part] for part in ("thing", "cause", "next")), error
+
+
+def _check(done: CompletedProcess[str], code: int, says: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert says in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("detach", [(), ("--detach",)], ids=["stay", "detach"])
+def test_a_directory_serves_one_process(
+    sharer: Cluster, node: Node, detach: tuple[str, ...]
+) -> None:
+    complains(
+        sharer,
+        *("up", "--listen", ":0", "--dir", str(node.directory), *detach),
+        code=FAILED,
+        kind="DirectoryHeld",
+        says=f"{node.name} (process {node.pid})",
+    )
+
+
+def test_a_taken_port_names_who_has_it(
+    sharer: Cluster, node: Node, tmp_path: Path
+) -> None:
+    complains(
+        sharer,
+        *("up", "--listen", node.address, "--dir", str(tmp_path / "new")),
+        code=FAILED,
+        kind="NotListening",
+        says=f"{node.name} (process {node.pid}) has it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("listen", "says"),
+    [
+        ("0.0.0.0:0", "add --insecure"),
+        ("192.0.2.1:0", "add --insecure"),
+        ("0.0.0.0:0 --insecure", "--advertise HOST:PORT"),
+        ("192.0.2.1:0 --insecure", "cannot assign requested address"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on(
+    user: Cluster, listen: str, says: str
+) -> None:
+    command = ("up", "--listen", *listen.split())
+    done = user.shoal(*command)
+    assert done.returncode == FAILED
+    assert done.stderr.splitlines()[-1].startswith("shoal: address ")
+    assert says in done.stderr
+
+
+def test_nobody_to_join(user: Cluster) -> None:
+    complains(
+        user,
+        *("join", "127.0.0.1:1"),
+        code=UNREACHABLE,
+        kind="Unreachable",
+        says="nobody listens there",
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("up", "--wrong"), "--wrong"),
+        (("members", "--wrong"), "--wrong"),
+        (("wrong",), "wrong"),
+        (("up", "--peers", "many"), "many"),
+        (("join",), "ADDRESS"),
+    ],
+)
+def test_a_command_line_without_sense(
+    user: Cluster, command: tuple[str, ...], says: str
+) -> None:
+    complains(user, *command, code=USAGE, kind="Misuse", says=says)
+
+
+def test_no_peers_at_all(user: Cluster) -> None:
+    complains(user, "up", "--peers", "0", code=FAILED, kind="Misuse", says="peers 0")
+    complains(user, "members", code=UNREACHABLE, kind="NoPeer", says="shoal up")
+
+
+def test_a_name_nobody_has(sharer: Cluster, node: Node) -> None:
+    complains(
+        sharer, "down", "nosuch", code=NOT_FOUND, kind="NotFound", says="peer nosuch"
+    )
+
+
+def test_a_chosen_peer_that_is_not_there(user: Cluster) -> None:
+    done = user.shoal("status", environment={"SHOAL_PEER": "127.0.0.1:1"})
+    assert done.returncode == UNREACHABLE
+    assert "127.0.0.1:1: connection refused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("identity.json", '{"format": 1, "seed"', "identity.json cannot be read"),
+        ("identity.json", '{"format": 1}', "identity.json cannot be read"),
+        ("identity.json", '{"format": 99}', "its format is 99"),
+        ("identity.json", "\xff\0", "identity.json cannot be read"),
+        ("token", "short", "copy it from another peer"),
+        ("generation", "many", "generation cannot be read"),
+        ("contacts.json", '{"addresses": 5}', "contacts.json cannot be read"),
+        ("contacts.json", '{"addresses": ["a:b"]}', "contacts.json cannot be read"),
+    ],
+)
+def test_a_damaged_directory(
+    user: Cluster, tmp_path: Path, file: str, content: str, says: str
+) -> None:
+    (tmp_path / file).write_text(content, encoding="latin-1")
+    complains(
+        user,
+        *("up", "--listen", ":0", "--dir", str(tmp_path)),
+        code=FAILED,
+        kind="DirectoryDamaged",
+        says=says,
+    )

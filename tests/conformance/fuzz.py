@@ -40,8 +40,8 @@ def corpus(host: Host, nonce: bytes) -> list[bytes]:
         framed(hello.encode(mine)) + framed(hello.encode(proof)),
         framed(hello.encode(stranger)),
         framed(hello.encode(mine))
-        + framed(links.encode(Request(1, "echo", 1000, Raw(b"\xc0")))),
-        framed(links.encode(Post("members", Raw(b"\x91\x01")))),
+        + framed(links.encode([Request(1, "echo", 1000, Raw(b"\xc0"))])),
+        framed(links.encode([Post("members", Raw(b"\x91\x01"))])),
         b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
         b"POST /api/down HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\nhalf",
         b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n",

@@ -86,8 +86,7 @@ class Broken(Struct, Generic[WaiterT], gc=False):
 Outcome = Answered[WaiterT] | Declined[WaiterT] | Expired[WaiterT] | Broken[WaiterT]
 
 
-@dataclass(slots=True)
-class _Flight(Generic[WaiterT]):
+class _Flight(Struct, Generic[WaiterT]):
     waiter: WaiterT
     to: PeerId
     request: Request

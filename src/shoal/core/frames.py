@@ -4,10 +4,13 @@ The first byte of a frame is 0, since no body is longer than 2^24 - 1 bytes: tha
 how the door tells frames from text.
 """
 
+from struct import Struct
+
 from shoal.errors import MalformedMessage
 
 MAX_FRAME_BYTES = 2**24 - 1
 _HEAD = 4
+_size_at = Struct(">I").unpack_from
 
 
 def framed(body: bytes) -> bytes:
@@ -40,11 +43,13 @@ class FrameReader:
                 return []
             data = bytes(self._kept)
             self._kept.clear()
-        frames = []
+        frames: list[bytes] = []
         start, end, self._need = 0, len(data), _HEAD
         while end - start >= _HEAD:
-            size = int.from_bytes(data[start : start + _HEAD])
+            (size,) = _size_at(data, start)
             if size > self.limit:
+                if frames:
+                    break  # Those before it may raise the limit.
                 raise MalformedMessage(
                     f"a frame of {size} bytes is longer than {self.limit}"
                 )

@@ -6,7 +6,7 @@ the request's own deadline leaves it.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from msgspec import Raw
 
@@ -22,12 +22,14 @@ from shoal.core.flight import (
     Request,
 )
 from shoal.core.links import LinkMessage
-from shoal.core.machine import Cast, Emit, Meet, PeerId, Send
+from shoal.core.machine import Effects, Emit, PeerId, Send
 from shoal.errors import ShoalError, Unanswered, Unreachable, named
 from shoal.net.clockwork import Clockwork
 
 # A handler gets the asker and the body, and gives back the answer's body.
 Handler = Callable[[PeerId, Raw], "bytes | Awaitable[bytes]"]
+
+FlightEffects = Effects[Request, Outcome[asyncio.Future[Raw]]]
 
 # Answers under way for one asker; its credit is the same number.
 MAX_ANSWERING = 1024
@@ -44,12 +46,11 @@ class Asking:
         self,
         write: Callable[[PeerId, LinkMessage], None],
         reach: Callable[[PeerId], None],
-        spawn: Callable[[Awaitable[None]], None],
         fail: Callable[[Exception], None],
     ) -> None:
         self._write = write
         self._reach = reach
-        self._spawn = spawn
+        self._tasks: dict[asyncio.Future[bytes], None] = {}
         self._fail = fail
         self._loop = asyncio.get_running_loop()
         self._flights: Flights[asyncio.Future[Raw]] = Flights()
@@ -86,16 +87,21 @@ class Asking:
         self._reach(to)
         return waiter
 
-    def take(self, sender: PeerId, way: _Way, message: LinkMessage) -> bool:
-        """Act upon a message, if it is a request or an answer."""
-        if isinstance(message, Request):
-            self._answer(sender, way, message)
-        elif isinstance(message, Reply | Refusal):
-            now = self._loop.time()
-            self._perform(self._flights.receive(sender, message, now))
+    def take(self, sender: PeerId, way: _Way, message: LinkMessage, now: float) -> bool:
+        """Act upon a message, if it is a request or an answer. Then `settle`."""
+        kind = type(message)
+        if kind is Request:
+            self._answer(sender, way, cast("Request", message))
+        elif kind is Reply or kind is Refusal:
+            answer = cast("Reply", message)
+            self._do(self._flights.receive(sender, answer, now))
         else:
             return False
         return True
+
+    def settle(self) -> None:
+        """Set the alarm, after a batch has been taken."""
+        self._clockwork.alarm(self._flights.deadline)
 
     def opened(self, peer: PeerId) -> None:
         """There is a way to a peer."""
@@ -106,26 +112,26 @@ class Asking:
         self._perform(self._flights.lost(peer, self._loop.time()))
 
     def stop(self) -> None:
-        """Ring no more."""
+        """Ring no more, and answer nobody."""
         self._clockwork.stop()
+        for task in list(self._tasks):
+            task.cancel()
 
     # Our requests
 
     def _wake(self) -> None:
         self._perform(self._flights.wake(self._loop.time()))
 
-    def _perform(
-        self,
-        effects: list[
-            Send[Request] | Cast[Request] | Meet | Emit[Outcome[asyncio.Future[Raw]]]
-        ],
-    ) -> None:
+    def _perform(self, effects: FlightEffects) -> None:
+        self._do(effects)
+        self.settle()
+
+    def _do(self, effects: FlightEffects) -> None:
         for effect in effects:
-            if isinstance(effect, Send):
-                self._write(effect.to, effect.message)
-            elif isinstance(effect, Emit):
+            if isinstance(effect, Emit):
                 _resolve(effect.fact)
-        self._clockwork.alarm(self._flights.deadline)
+            elif isinstance(effect, Send):
+                self._write(effect.to, effect.message)
 
     # Their requests
 
@@ -146,26 +152,42 @@ class Asking:
             why = f"{MAX_ANSWERING} of your requests are under way here; wait for some"
             way.write(Refusal(request.number, "Overloaded", why))
         else:
-            self._answering[sender] = self._answering.get(sender, 0) + 1
-            self._spawn(self._answer_later(sender, way, request, answer))
+            self._answer_later(sender, way, request, answer)
 
-    async def _answer_later(
+    def _answer_later(
         self, sender: PeerId, way: _Way, request: Request, answer: Awaitable[bytes]
     ) -> None:
-        try:
-            async with asyncio.timeout(request.within_ms / 1000):
-                body = await answer
-            way.write(Reply(request.number, Raw(body)))
-        except TimeoutError:
-            pass  # The asker has given up by itself.
-        except ShoalError as error:
+        task = asyncio.ensure_future(answer)
+        self._tasks[task] = None
+        self._answering[sender] = self._answering.get(sender, 0) + 1
+        # The asker gives up by itself then, so nobody would hear the answer.
+        timer = self._loop.call_later(request.within_ms / 1000, task.cancel)
+        task.add_done_callback(
+            lambda _: self._answered(sender, way, request, timer, task)
+        )
+
+    def _answered(
+        self,
+        sender: PeerId,
+        way: _Way,
+        request: Request,
+        timer: asyncio.TimerHandle,
+        task: asyncio.Future[bytes],
+    ) -> None:
+        timer.cancel()
+        del self._tasks[task]
+        self._answering[sender] -= 1
+        if not self._answering[sender]:
+            del self._answering[sender]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            way.write(Reply(request.number, Raw(task.result())))
+        elif isinstance(error, ShoalError):
             way.write(_refusal(request, error))
-        except Exception as error:
-            self._fail(error)
-        finally:
-            left = self._answering.pop(sender) - 1
-            if left:
-                self._answering[sender] = left
+        else:
+            self._fail(error if isinstance(error, Exception) else Exception(error))
 
 
 def _refusal(request: Request, error: ShoalError) -> Refusal:
@@ -177,8 +199,8 @@ def _resolve(outcome: Outcome[asyncio.Future[Raw]]) -> None:
     if waiter.done():
         return  # Cancelled by whoever asked.
     match outcome:
-        case Answered(_, body):
-            waiter.set_result(body)
+        case Answered():
+            waiter.set_result(outcome.body)
         case Declined(_, kind, why):
             waiter.set_exception(named(kind, why))
         case Expired(_, to, sent):

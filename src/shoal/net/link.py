@@ -12,7 +12,7 @@ from shoal.core import hello, links
 from shoal.core.frames import MAX_FRAME_BYTES, FrameReader, framed
 from shoal.core.handshake import Handshake
 from shoal.core.hello import MAX_HELLO_BYTES, Decline, Greeting, Hello, Invitation
-from shoal.core.links import Goodbye, LinkMessage
+from shoal.core.links import MAX_BATCH, Goodbye, LinkMessage
 from shoal.core.machine import PeerId
 from shoal.errors import Misbehaviour, Unreachable
 
@@ -27,8 +27,8 @@ class LinkOwner(Protocol):
     def trusted(self, link: "Link", rest: bytes) -> None:
         """The other end is who it says. `rest` was sent after its proof."""
 
-    def received(self, link: "Link", message: LinkMessage) -> None:
-        """A message came."""
+    def received(self, link: "Link", messages: list[LinkMessage]) -> None:
+        """Messages came, together."""
 
     def closed(self, link: "Link") -> None:
         """The connection is over."""
@@ -55,7 +55,8 @@ class Link(asyncio.Protocol):
         self._purpose = purpose
         self._reader = FrameReader(MAX_HELLO_BYTES)
         self._loop = asyncio.get_running_loop()
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[LinkMessage] = []
+        self._gathering = False
         self.transport: asyncio.Transport
         self.dialled = purpose is not None
         self.greeted: asyncio.Future[None] = self._loop.create_future()
@@ -78,10 +79,15 @@ class Link(asyncio.Protocol):
         return self._purpose or self.them.purpose
 
     def write(self, message: LinkMessage) -> None:
-        """Send a message with everything else that this turn of the loop brings."""
-        if not self._outgoing:
+        """Send at once what is written first, and the rest of a turn in batches."""
+        if self._gathering:
+            self._outgoing.append(message)
+            if len(self._outgoing) == MAX_BATCH:
+                self._send()
+        elif not self.closed:
+            self._gathering = True
             self._loop.call_soon(self._flush)
-        self._outgoing.append(framed(links.encode(message)))
+            self.transport.write(links.encode_frames([message]))
 
     @property
     def brimful(self) -> bool:
@@ -94,16 +100,19 @@ class Link(asyncio.Protocol):
             return
         if self.them:
             self.write(Goodbye(why[:80]))
-            self._flush()
+            self._send()
         self.said_goodbye = True
         self.transport.close()
 
     def _flush(self) -> None:
-        outgoing, self._outgoing = self._outgoing, []
-        if outgoing and not self.closed:
-            self.transport.write(
-                outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
-            )
+        self._gathering = False
+        self._send()
+
+    def _send(self) -> None:
+        if self._outgoing:
+            outgoing, self._outgoing = self._outgoing, []
+            if not self.closed:
+                self.transport.write(links.encode_frames(outgoing))
 
     def _greet(self, greetings: list[Greeting]) -> None:
         if greetings:
@@ -119,7 +128,8 @@ class Link(asyncio.Protocol):
         self._greet(self._handshake.begin())
 
     def data_received(self, data: bytes) -> None:
-        """Take every whole frame."""
+        """Take every whole frame; the answers leave together."""
+        self._gathering = True
         try:
             frames = self._reader.feed(data)
             for at, body in enumerate(frames):
@@ -134,6 +144,8 @@ class Link(asyncio.Protocol):
             self._refuse(error)
         except Exception as error:
             self._owner.fail(error)
+        finally:
+            self._flush()
 
     def _take_greeting(self, greeting: Greeting) -> None:
         answers = self._handshake.receive(greeting)

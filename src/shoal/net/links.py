@@ -7,7 +7,7 @@ neighbour of both passes messages on.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
@@ -63,7 +63,7 @@ class Relay:
 
     def write(self, message: LinkMessage) -> None:
         """Send it to the neighbour to pass on."""
-        body = Raw(links.encode(message))
+        body = Raw(links.encode([message]))
         self.over.write(Relayed(self._me, self._to, body))
 
 
@@ -98,8 +98,7 @@ class Links:
         self._posts: dict[str, Callable[[PeerId, Raw], None]] = {}
         self._closing = False
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.asking = Asking(self.write, self.reach, self._count_in, fail)
+        self.asking = Asking(self.write, self.reach, fail)
 
     # For services
 
@@ -154,7 +153,7 @@ class Links:
     async def close(self, why: str) -> None:
         """Say goodbye to everybody."""
         self._closing = True
-        for task in [*self._opening.values(), *self._tasks]:
+        for task in self._opening.values():
             task.cancel()
         for each in [link for twins in self._links.values() for link in twins]:
             each.close(why)
@@ -167,7 +166,7 @@ class Links:
         twins = self._links.get(to)
         if twins:
             link = twins[0]
-            if link.brimful and isinstance(message, Post):
+            if isinstance(message, Post) and link.brimful:
                 return  # A post may be lost, and a slow peer must cost no memory.
             link.write(message)
         elif relay := self._relays.get(to):
@@ -322,13 +321,18 @@ class Links:
         for loser in twins[1:]:
             self._loop.call_later(TWIN_S, loser.close, "another link serves us")
 
-    def received(self, link: Link, message: LinkMessage) -> None:
-        """A message came over a link: act upon it, or pass it on."""
-        self._take(link.peer, link, message)
+    def received(self, link: Link, messages: list[LinkMessage]) -> None:
+        """Messages came over a link: act upon them, or pass them on."""
+        self._take_all(link.peer, link, messages)
+
+    def _take_all(self, sender: PeerId, way: Way, messages: list[LinkMessage]) -> None:
+        take, now = self.asking.take, self._loop.time()
+        for message in messages:
+            if not take(sender, way, message, now):
+                self._take(sender, way, message)
+        self.asking.settle()
 
     def _take(self, sender: PeerId, way: Way, message: LinkMessage) -> None:
-        if self.asking.take(sender, way, message):
-            return
         match message:
             case Post(topic, body):
                 if take := self._posts.get(topic):
@@ -346,7 +350,7 @@ class Links:
                 way = Relay(self.me, message.origin, over)
             else:
                 way = self._use_relay(message.origin, over)
-            self._take(message.origin, way, links.decode(message.body))
+            self._take_all(message.origin, way, links.decode(message.body))
         elif message.origin != sender:
             raise Stranger(f"{sender} speaks for {message.origin}")
         elif twins := self._links.get(message.to):
@@ -371,13 +375,3 @@ class Links:
         self.asking.lost(peer)
         if not link.said_goodbye or peer in self._held:
             self.open(peer)
-
-    def _count_in(self, answer: Awaitable[None]) -> None:
-        """Let an answer take its time."""
-        task = self._loop.create_task(_finish(answer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _finish(answer: Awaitable[None]) -> None:
-    await answer

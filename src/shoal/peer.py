@@ -258,6 +258,8 @@ class Peer:
         log.info("%s", fact)
         if isinstance(fact, MemberLost | MemberLeft):
             self.links.forget(fact.peer)
+        if isinstance(fact, MemberFound):
+            self.links.expect(fact.profile.peer)
         if isinstance(fact, MemberFound | MemberLost | MemberLeft):
             self.links.hold(self._successors(self.name))
             present = self.members_service.present().values()

@@ -259,7 +259,7 @@ class Members:
         while self._beliefs.to_ask:
             peer = self._beliefs.to_ask.pop()
             effects += self._prober.ask(peer, now, by_link=True)
-        self.deadline = min(
+        due = min(
             self._probe_due,
             self._digest_due,
             self._reunion_due,
@@ -267,4 +267,6 @@ class Members:
             self._beliefs.due,
             self._prober.due,
         )
+        # What became due at once is not late: only what waited has been overslept.
+        self.deadline = max(now, due)
         return effects

@@ -49,22 +49,40 @@ class Dialler:
 
         `Unreachable` if nobody answers, `Stranger` if the wrong one does.
         """
-        host, port = parse(address)
-        loop = asyncio.get_running_loop()
-        link = Link(self._owner, self.handshake(purpose), purpose=purpose)
         try:
             async with asyncio.timeout(DIAL_S):
-                await loop.create_connection(lambda: link, host, port)
-                await link.greeted
+                return await self._dial(address, purpose)
         except ConnectionRefusedError:
             raise
         except (OSError, TimeoutError) as error:
-            if hasattr(link, "transport"):
-                link.transport.abort()
             raise Unreachable(
                 f"{address} does not answer ({error or 'no reply in time'}); "
                 "is a peer listening there, and is the way open?"
             ) from error
+
+    async def _dial(self, address: Address, purpose: str) -> Link:
+        """Dial, and once more if the connection is reset before anybody answers.
+
+        1. A process ends.  2. The kernel resets its links.  3. We dial, and wait in
+        its queue.  4. The kernel closes the queue, and resets us.  5. Dialled again,
+        we are refused, and know that nobody is there.
+        """
+        try:
+            return await self._connect(address, purpose)
+        except ConnectionResetError:
+            return await self._connect(address, purpose)
+
+    async def _connect(self, address: Address, purpose: str) -> Link:
+        host, port = parse(address)
+        link = Link(self._owner, self.handshake(purpose), purpose=purpose)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(lambda: link, host, port)
+            await link.greeted
+        except (OSError, asyncio.CancelledError):
+            if hasattr(link, "transport"):
+                link.transport.abort()
+            raise
         return link
 
 

@@ -14,7 +14,7 @@ from shoal.core.handshake import Handshake
 from shoal.core.hello import MAX_HELLO_BYTES, Decline, Greeting, Hello, Invitation
 from shoal.core.links import MAX_BATCH, Goodbye, LinkMessage
 from shoal.core.machine import PeerId
-from shoal.errors import Misbehaviour, Unreachable
+from shoal.errors import Misbehaviour
 
 # Beyond this much unwritten, a peer is too slow for more: what may be lost is.
 HIGH_WATER_BYTES = 1 << 20
@@ -180,7 +180,7 @@ class Link(asyncio.Protocol):
         """Tell the owner, once."""
         self.closed = True
         if not self.greeted.done():
-            why = self.refusal or Unreachable("it closed the connection at once")
+            why = self.refusal or ConnectionResetError("it closed at once")
             self.greeted.set_exception(why)
             self.greeted.exception()  # Nobody need be waiting.
         try:

@@ -143,8 +143,7 @@ class Links:
         """Keep links to these, used or not, so that a reset is seen at once."""
         self._held = list(peers)
         for peer in self._held:
-            if peer not in self._links:
-                self.open(peer)
+            self._hold_again(peer)
 
     def connected(self) -> dict[PeerId, list[Link]]:
         """Every link there is, the ones in use first."""
@@ -241,7 +240,10 @@ class Links:
             return
         error = task.exception()
         if error is None:
-            self._rests.pop(peer, None)
+            if peer in self._held and peer not in self._links:
+                self._rest(peer)  # A relay serves until it can be dialled again.
+            else:
+                self._rests.pop(peer, None)
             if not self._postponed.get(peer):
                 return
             for message in self._postponed.pop(peer):
@@ -260,13 +262,24 @@ class Links:
             self._loop.call_later(rest, self._hold_again, peer)
 
     def _hold_again(self, peer: PeerId) -> None:
-        if peer in self._held and peer not in self._links:
+        if peer not in self._held or peer in self._links:
+            return
+        until, _ = self._rests.get(peer, (0.0, 0.0))
+        rest = until - self._loop.time()
+        if rest > 0:
+            self._loop.call_later(rest, self._hold_again, peer)
+        else:
             self.open(peer)
 
     def _give_up(self, peer: PeerId) -> None:
         self._postponed.pop(peer, None)
         self._relays.pop(peer, None)
         self.asking.lost(peer)
+
+    def expect(self, peer: PeerId) -> None:
+        """It is there, for the first time or again: what failed before says nothing."""
+        self._rests.pop(peer, None)
+        self._relays.pop(peer, None)
 
     def forget(self, peer: PeerId) -> None:
         """It is gone: stop looking for it."""

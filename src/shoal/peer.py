@@ -156,7 +156,6 @@ class Peer:
         self._tasks.append(self._loop.create_task(self._keep_dialable_true()))
 
     def _make_net(self) -> None:
-        self.streams = Streams(self.fail)
         self.datagrams = Datagrams(self._caught, self.fail)
         self.links = Links(
             self.membership,
@@ -164,9 +163,9 @@ class Peer:
             self,
             refused=self._refused,
             fail=self.fail,
-            streamed=self.streams.accept,
             inviting=self._settings.insecure,
         )
+        self.streams = Streams(self.links, self.fail)
 
     def _make_members(self) -> None:
         settings = self._settings

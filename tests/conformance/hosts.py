@@ -82,7 +82,6 @@ class Host:
         return self.relaying
 
     async def start(self, *, inviting: bool = False, limit: int = 20_000) -> None:
-        self.streams = Streams(self.bugs.append)
         self.reception = Reception({}, limit)
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(
@@ -96,9 +95,9 @@ class Host:
             self,
             refused=self.gone.append,
             fail=self.bugs.append,
-            streamed=self.streams.accept,
             inviting=inviting,
         )
+        self.streams = Streams(self.links, self.bugs.append)
         self.reception.dialects = {
             FRAMES: self.links.accept,
             TEXT: lambda settled: TextFrames(self.shelf.answer, settled),

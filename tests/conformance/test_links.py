@@ -11,7 +11,7 @@ from msgspec import Raw
 from shoal.core import hello
 from shoal.core.address import join
 from shoal.core.frames import FrameReader, framed
-from shoal.core.handshake import LINK, STREAM
+from shoal.core.handshake import LINK
 from shoal.core.machine import PeerId
 from shoal.errors import (
     Misuse,
@@ -22,7 +22,7 @@ from shoal.errors import (
     Unreachable,
 )
 from shoal.net.dialler import ask_invitation, newcomer
-from shoal.net.streams import Stream
+from shoal.net.stream import Stream
 from tests.conformance.hosts import LOOPS, Host, Loop, echo, hosts, run, until
 
 pytestmark = pytest.mark.parametrize("loop", LOOPS)
@@ -267,8 +267,7 @@ def test_a_stream_brings_every_byte_and_holds_back_the_fast(loop: Loop) -> None:
                 await stream.end()
 
             b.streams.serve("give", take)
-            link = await a.links.dialler.dial(b.address, STREAM)
-            stream = a.streams.begin(link, "give", b"\x2a")
+            stream = await a.streams.open(b.name, "give", b"\x2a")
             giving = asyncio.ensure_future(give(stream))
             await asyncio.sleep(0.3)
             # The reader has not begun: the giver must wait.
@@ -280,6 +279,33 @@ def test_a_stream_brings_every_byte_and_holds_back_the_fast(loop: Loop) -> None:
             stream.close()
 
     run(loop, main(), 30)
+
+
+def test_who_cannot_be_dialled_dials_for_a_stream(loop: Loop) -> None:
+    async def main() -> None:
+        async with hosts(2, know=False) as [a, b]:
+            b.book = {a.name: a.address}  # b can dial a; a cannot dial b.
+            heard = bytearray()
+
+            async def take(stream: Stream, head: Raw) -> None:
+                async for chunk in stream.chunks():
+                    heard.extend(chunk)
+                await stream.send(b"thanks")
+                await stream.end()
+
+            b.streams.serve("give", take)
+            b.links.hold([a.name])
+            await until(lambda: a.links.connected())
+            stream = await a.streams.open(b.name, "give", b"\0")
+            await stream.send(b"a fish" * 1000)
+            await stream.end()
+            assert b"".join([each async for each in stream.chunks()]) == b"thanks"
+            assert heard == b"a fish" * 1000
+            b.book = {}
+            with pytest.raises(Unreachable, match="open its port"):
+                await a.streams.open(b.name, "give", b"\0")
+
+    run(loop, main())
 
 
 def test_a_broken_stream_is_told_to_both_sides(loop: Loop) -> None:
@@ -295,8 +321,7 @@ def test_a_broken_stream_is_told_to_both_sides(loop: Loop) -> None:
                     ended.append(error)
 
             b.streams.serve("give", take)
-            link = await a.links.dialler.dial(b.address, STREAM)
-            stream = a.streams.begin(link, "give", b"\0")
+            stream = await a.streams.open(b.name, "give", b"\0")
             await stream.send(b"half")
             await asyncio.sleep(0.05)
             stream.abort()

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol
 
 from msgspec import Raw
 
@@ -22,6 +21,7 @@ from shoal.errors import Misbehaviour, ShoalError, Stranger, Unreachable
 from shoal.net.asking import Asking, Handler
 from shoal.net.dialler import Dialler
 from shoal.net.link import Link
+from shoal.net.ways import Atlas, Relay, Way
 
 log = logging.getLogger(__name__)
 
@@ -36,37 +36,6 @@ LONGEST_REST_S = 2.0
 TWIN_S = 10.0
 
 
-class Atlas(Protocol):
-    """Where peers are, as far as anybody knows."""
-
-    def locate(self, peer: PeerId) -> Address | None:
-        """Where to dial a peer; none if it is unknown, or nobody can dial it."""
-
-    def relays(self, peer: PeerId) -> list[PeerId]:
-        """Who has a link to a peer that nobody can dial."""
-
-
-class Way(Protocol):
-    """Whatever takes a message to one peer."""
-
-    def write(self, message: LinkMessage) -> None:
-        """Send it, at once or never."""
-
-
-class Relay:
-    """A way over a neighbour of both."""
-
-    def __init__(self, me: PeerId, to: PeerId, over: Link) -> None:
-        self._me = me
-        self._to = to
-        self.over = over
-
-    def write(self, message: LinkMessage) -> None:
-        """Send it to the neighbour to pass on."""
-        body = Raw(links.encode([message]))
-        self.over.write(Relayed(self._me, self._to, body))
-
-
 class Links:
     """Everybody we are connected with."""
 
@@ -78,7 +47,6 @@ class Links:
         *,
         refused: Callable[[PeerId], None],
         fail: Callable[[Exception], None],
-        streamed: Callable[[Link, bytes], None] | None = None,
         inviting: bool = False,
     ) -> None:
         self.me = membership.identity.peer
@@ -86,7 +54,7 @@ class Links:
         self.fail = fail
         self._atlas = atlas
         self._refused = refused
-        self._streamed = streamed
+        self.streamed: Callable[[Link, bytes], bool] = lambda *_: False
         self._inviting = inviting
         self._links: dict[PeerId, list[Link]] = {}
         self._relays: dict[PeerId, Relay] = {}
@@ -138,6 +106,20 @@ class Links:
         except (Stranger, Misbehaviour) as error:
             log.warning("no link to %s: %s", address, error)
             return None
+
+    async def dial(self, peer: PeerId, purpose: str) -> Link | None:
+        """A connection of its own to a peer; none if it cannot be dialled."""
+        address = self._atlas.locate(peer)
+        if address is None:
+            return None
+        try:
+            link = await self.dialler.dial(address, purpose)
+        except (OSError, Unreachable):
+            return None
+        if link.peer == peer:
+            return link
+        link.close(f"I was looking for {peer}")
+        return None
 
     def hold(self, peers: Iterable[PeerId]) -> None:
         """Keep links to these, used or not, so that a reset is seen at once."""
@@ -304,8 +286,8 @@ class Links:
             case "link" if not self._closing:
                 self._add(link)
                 link.data_received(rest)
-            case "stream" if self._streamed:
-                self._streamed(link, rest)
+            case _ if link.dialled or self.streamed(link, rest):
+                pass  # Whoever dialled, or whose stream it is, knows what to do.
             case _:
                 link.close("nothing to do")
 

@@ -1,177 +1,30 @@
-"""Large payloads between two peers: chunks on a connection of their own.
+"""The streams of a peer: to begin one, and to serve those that others begin.
 
-A stream shares nothing with the link but the peer, so that it cannot delay a probe
-or a request; TCP's own flow control holds back whoever is too fast. Chunks go either
-way; an empty frame ends one's own side.
+Where we cannot dial a peer, we ask it to dial us.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import cast
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw
 
-from shoal.core.flight import Topic
-from shoal.core.frames import FrameReader, framed
+from shoal.core.handshake import STREAM
 from shoal.core.machine import PeerId
 from shoal.errors import MalformedMessage, Unanswered, Unreachable
+from shoal.net.dialler import DIAL_S
 from shoal.net.link import Link
+from shoal.net.links import Links
+from shoal.net.stream import Opening, Stream
 
-# Long enough to keep the cost per chunk small, short enough that reading one does
-# not hold up the loop: 64 KiB take about 20 us.
-CHUNK_BYTES = 1 << 16
-MAX_CHUNK_BYTES = 1 << 20
-
-# What may wait to be read, and to be written, before the other side is held back.
-WINDOW_BYTES = 1 << 20
-
-# A stream on which nothing moves for so long is dead.
-IDLE_S = 60.0
-
-
-class Opening(Struct, array_like=True, frozen=True):
-    """The first frame of a stream: what it is about."""
-
-    topic: Topic
-    head: Raw
-
-
-_opening = msgspec.msgpack.Decoder(Opening)
 _encode = msgspec.msgpack.Encoder().encode
 
+# The topic and the purpose of a stream whose other side has to dial.
+BACK = "stream-back"
 
-class Stream(asyncio.Protocol):
-    """One stream, on either side."""
-
-    def __init__(
-        self, peer: PeerId, opened: Callable[["Stream", Opening], None] | None
-    ) -> None:
-        """`opened` on the side that did not open it: called with what it is about."""
-        self.peer = peer
-        self._opened = opened
-        self._reader = FrameReader(MAX_CHUNK_BYTES)
-        self._chunks: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._ended = False
-        self._broken: Exception | None = None
-        self._arrival = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self.received_bytes = 0
-        self.sent_bytes = 0
-
-    # For applications
-
-    async def send(self, chunk: bytes) -> None:
-        """Send a chunk, when the other side has room for it."""
-        for start in range(0, len(chunk), MAX_CHUNK_BYTES):
-            await self._write(chunk[start : start + MAX_CHUNK_BYTES])
-
-    async def end(self) -> None:
-        """Say that nothing more comes from us."""
-        await self._wait(self._room)
-        self._transport.write(framed(b""))
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Everything the other side sends, until its end."""
-        while True:
-            if self._chunks:
-                yield self._next()
-            elif self._ended:
-                return
-            else:
-                self._arrival.clear()
-                await self._wait(self._arrival)
-
-    def close(self) -> None:
-        """Both sides have what they want."""
-        self._transport.close()
-
-    def abort(self) -> None:
-        """Drop everything, now."""
-        self._transport.abort()
-
-    async def _write(self, chunk: bytes) -> None:
-        await self._wait(self._room)
-        self.sent_bytes += len(chunk)
-        self._transport.write(len(chunk).to_bytes(4))
-        self._transport.write(chunk)
-
-    async def _wait(self, event: asyncio.Event) -> None:
-        if self._broken:
-            raise self._broken
-        if not event.is_set():
-            try:
-                async with asyncio.timeout(IDLE_S):
-                    await event.wait()
-            except TimeoutError:
-                why = f"nothing moved on a stream with {self.peer} for {IDLE_S:.0f} s"
-                raise Unanswered(why) from None
-        if self._broken and not (event is self._arrival and self._chunks):
-            raise self._broken
-
-    def _next(self) -> bytes:
-        chunk = self._chunks.popleft()
-        before, self._waiting_bytes = (
-            self._waiting_bytes,
-            self._waiting_bytes - len(chunk),
-        )
-        if before >= WINDOW_BYTES > self._waiting_bytes and not self._broken:
-            self._transport.resume_reading()
-        return chunk
-
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection over from the link that greeted on it."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(WINDOW_BYTES)
-
-    def open(self, topic: str, head: bytes) -> None:
-        """Say what the stream is about."""
-        self._transport.write(framed(_encode(Opening(topic, Raw(head)))))
-
-    def data_received(self, data: bytes) -> None:
-        """Keep chunks, and hold the other side back when there are many."""
-        try:
-            for body in self._reader.feed(data):
-                self._take(body)
-        except (MalformedMessage, msgspec.MsgspecError) as error:
-            self._broken = MalformedMessage(str(error))
-            self._transport.abort()
-        self._arrival.set()
-
-    def _take(self, body: bytes) -> None:
-        if self._opened:
-            opened, self._opened = self._opened, None
-            opened(self, _opening.decode(body))
-        elif not body:
-            self._ended = True
-        else:
-            self.received_bytes += len(body)
-            before = self._waiting_bytes
-            self._waiting_bytes += len(body)
-            self._chunks.append(body)
-            if before < WINDOW_BYTES <= self._waiting_bytes:
-                self._transport.pause_reading()
-
-    def pause_writing(self) -> None:
-        """The other side is slow."""
-        self._room.clear()
-
-    def resume_writing(self) -> None:
-        """It has caught up."""
-        self._room.set()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Whoever waits is told."""
-        why = f"the stream with {self.peer} broke"
-        self._broken = self._broken or Unreachable(why)
-        self._arrival.set()
-        self._room.set()
-
+_number = msgspec.msgpack.Decoder(Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")])
 
 Serve = Callable[[Stream, Raw], Awaitable[None]]
 
@@ -179,37 +32,70 @@ Serve = Callable[[Stream, Raw], Awaitable[None]]
 class Streams:
     """The streams of a peer, served by topic."""
 
-    def __init__(self, fail: Callable[[Exception], None]) -> None:
+    def __init__(self, links: Links, fail: Callable[[Exception], None]) -> None:
+        self._links = links
         self._handlers: dict[str, Serve] = {}
         self._fail = fail
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Future[None], None] = {}
+        self._awaited: dict[str, asyncio.Future[Link]] = {}
+        links.streamed = self._accept
+        links.serve(BACK, self._dial_back)
 
     def serve(self, topic: str, handler: Serve) -> None:
         """Say who serves streams of a topic."""
         self._handlers[topic] = handler
 
-    def accept(self, link: Link, rest: bytes) -> None:
-        """A greeted connection is to be a stream that the other side opens."""
-        self._take_over(link, Stream(link.peer, self._opened), rest)
-
-    def begin(self, link: Link, topic: str, head: bytes) -> Stream:
-        """A greeted connection is to be a stream that we open."""
+    async def open(self, to: PeerId, topic: str, head: bytes) -> Stream:
+        """Begin a stream with a peer; if we cannot dial it, it dials us."""
+        link = await self._links.dial(to, STREAM) or await self._called_back(to)
         stream = Stream(link.peer, None)
-        self._take_over(link, stream, b"")
+        _take_over(link, stream, b"")
         stream.open(topic, head)
         return stream
 
     def stop(self) -> None:
         """End them all."""
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
 
-    @staticmethod
-    def _take_over(link: Link, stream: Stream, rest: bytes) -> None:
-        link.transport.set_protocol(stream)
-        stream.connection_made(link.transport)
-        if rest:
-            stream.data_received(rest)
+    # A peer that cannot be dialled
+
+    async def _called_back(self, peer: PeerId) -> Link:
+        number = secrets.token_hex(8)
+        awaited: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        self._awaited[number] = awaited
+        try:
+            await self._links.ask(peer, BACK, _encode(number), within_s=DIAL_S * 2)
+            async with asyncio.timeout(DIAL_S):
+                return await awaited
+        except TimeoutError:
+            raise Unreachable(f"{peer} cannot be dialled, nor dial us") from None
+        finally:
+            del self._awaited[number]
+
+    async def _dial_back(self, peer: PeerId, body: Raw) -> bytes:
+        number = _number.decode(body)
+        link = await self._links.dial(peer, f"{BACK}-{number}")
+        if link is None:
+            raise Unreachable(f"{peer} cannot be dialled either; open its port")
+        self._serve_on(link, b"")
+        return b"\xc0"
+
+    def _accept(self, link: Link, rest: bytes) -> bool:
+        """A greeted connection is to be a stream, begun by either side."""
+        if link.purpose == STREAM:
+            self._serve_on(link, rest)
+            return True
+        awaited = self._awaited.get(link.purpose.removeprefix(f"{BACK}-"))
+        if awaited and not awaited.done():
+            awaited.set_result(link)
+            return True
+        return False
+
+    # Serving
+
+    def _serve_on(self, link: Link, rest: bytes) -> None:
+        _take_over(link, Stream(link.peer, self._opened), rest)
 
     def _opened(self, stream: Stream, opening: Opening) -> None:
         handler = self._handlers.get(opening.topic)
@@ -217,8 +103,8 @@ class Streams:
             stream.abort()
             return
         task = asyncio.ensure_future(self._serve(handler, stream, opening.head))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     async def _serve(self, handler: Serve, stream: Stream, head: Raw) -> None:
         try:
@@ -228,3 +114,12 @@ class Streams:
         except Exception as error:
             stream.abort()
             self._fail(error)
+
+
+def _take_over(link: Link, stream: Stream, rest: bytes) -> None:
+    # Reading stops so that it begins again into the stream's own buffers.
+    link.transport.pause_reading()
+    link.transport.set_protocol(stream)
+    stream.connection_made(link.transport)
+    link.transport.resume_reading()
+    stream.feed(rest)

@@ -12,7 +12,7 @@ from tests.end_to_end.namespaces import Machine, Namespaces, require_namespaces
 FIND_S, NOTICE_S, HEAL_S = 30.0, 20.0, 60.0
 
 # Long enough for a wrong suspicion to become a wrong verdict twice.
-CALM_S = 4.0
+CALM_S = 3.0
 
 NO_UDP = ("-p", "udp")
 NO_CALLERS = ("-p", "tcp", "--syn")
@@ -102,8 +102,8 @@ def test_both_sides_of_a_cut_go_on_and_meet_again(lan: Namespaces) -> None:
     lan.part(left, right)
     wait_see(lan, nodes[:2], nodes[2:], "dead", NOTICE_S)
     wait_see(lan, nodes[2:], nodes[:2], "dead", NOTICE_S)
-    wait_all(lan, nodes[:2], "alive", 1)
-    wait_all(lan, nodes[2:], "alive", 1)
+    wait_all(lan, nodes[:2], "alive", NOTICE_S)
+    wait_all(lan, nodes[2:], "alive", NOTICE_S)
     lan.lift()
     wait_all(lan, nodes, "alive", HEAL_S)
 

@@ -17,13 +17,13 @@ from msgspec import Raw
 
 from bench.comparison import US, answer_at, obey
 from shoal.core import address as addresses
-from shoal.core.handshake import STREAM
 from shoal.core.hello import SECRET_BYTES, Membership
 from shoal.core.identity import SEED_BYTES, Identity
 from shoal.core.machine import Address, PeerId
 from shoal.net.door import FRAMES, Reception
 from shoal.net.links import Links
-from shoal.net.streams import CHUNK_BYTES, Stream, Streams
+from shoal.net.stream import CHUNK_BYTES, Stream
+from shoal.net.streams import Streams
 
 ASKER = Identity(b"a" * SEED_BYTES, "asker")
 ANSWERER = Identity(b"b" * SEED_BYTES, "answerer")
@@ -48,15 +48,14 @@ class Corner:
         self._listening = socket.create_server((addresses.LOOPBACK, 0), backlog=128)
         self.address = addresses.join(*self._listening.getsockname())
         membership = Membership(identity, "bench", bytes(SECRET_BYTES))
-        self.streams = Streams(fail)
         self.links = Links(
             membership,
             self.address,
             self,
             refused=lambda peer: fail(ConnectionRefusedError(peer)),
             fail=fail,
-            streamed=self.streams.accept,
         )
+        self.streams = Streams(self.links, fail)
         self._reception = Reception({FRAMES: self.links.accept}, 128)
 
     async def listen(self) -> None:
@@ -134,8 +133,7 @@ class Asker:
 
     @asynccontextmanager
     async def _sink(self, size_bytes: int | None = None) -> AsyncIterator[Stream]:
-        link = await self._links.dialler.dial(self._address, STREAM)
-        stream = self._corner.streams.begin(link, SINK, NOTHING)
+        stream = await self._corner.streams.open(ANSWERER.peer, SINK, NOTHING)
         yield stream
         await stream.end()
         came = int(b"".join([chunk async for chunk in stream.chunks()]))

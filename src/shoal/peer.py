@@ -4,15 +4,11 @@ Everything that knows more than one capability is here, and nothing else is.
 """
 
 import asyncio
-import errno
 import logging
-import resource
 import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -21,13 +17,14 @@ from shoal.core import address as addresses
 from shoal.core.handshake import CHECK
 from shoal.core.hello import Membership
 from shoal.core.machine import Address, PeerId
-from shoal.errors import NotListening, ShoalError
+from shoal.errors import ShoalError
 from shoal.members.facts import MemberFound, MemberLeft, MemberLost, MembersFact
 from shoal.members.messages import Profile, Reason
 from shoal.members.service import TOPIC, MemberRecord, MembersService
 from shoal.net.datagrams import Datagrams
 from shoal.net.door import FRAMES, HTTP, TEXT, Reception
 from shoal.net.home import Home
+from shoal.net.host import bind, connection_limit, machine_identity
 from shoal.net.links import Links
 from shoal.net.streams import Streams
 from shoal.net.verbs import TextFrames, no_table
@@ -42,9 +39,6 @@ log = logging.getLogger(__name__)
 
 # Each peer keeps links to the three peers that follow it by name.
 SUCCESSORS = 3
-
-# Left of the descriptor limit for files, workers and links.
-SPARE_DESCRIPTORS = 128
 
 # A goodbye has left the machine by then, and most of the network has heard it.
 FAREWELL_S = 0.1
@@ -140,7 +134,7 @@ class Peer:
                 TEXT: lambda settled: TextFrames(no_table, settled),
                 HTTP: lambda _: self.web.protocol(),
             },
-            settings.max_connections or _connection_limit(),
+            settings.max_connections or connection_limit(),
         )
         await self._loop.create_datagram_endpoint(lambda: self.datagrams, sock=datagram)
         self._server = await self._loop.create_server(
@@ -299,60 +293,3 @@ class Peer:
             link.close("only to see whether you can be dialled")
             return b"\xc3"
         return b"\xc2"
-
-
-def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
-    """A TCP and a UDP socket on one number, or `NotListening` with the reason."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for _ in range(20):
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        datagram = socket.socket(family, socket.SOCK_DGRAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-            datagram.bind((host, listening.getsockname()[1]))
-        except OSError as error:
-            listening.close()
-            datagram.close()
-            if port == 0 and error.errno == errno.EADDRINUSE:
-                continue  # The number was free for TCP only: take another.
-            raise NotListening(_not_listening(host, port, error)) from error
-        listening.setblocking(False)
-        datagram.setblocking(False)
-        return listening, datagram
-    raise NotListening(f"address {host}: no port is free for both TCP and UDP")
-
-
-def _not_listening(host: str, port: int, error: OSError) -> str:
-    where = addresses.join(host, port)
-    reason = (error.strerror or str(error)).lower()
-    return f"address {where}: {reason}; listen elsewhere, such as --listen :0"
-
-
-def machine_identity() -> str:
-    """The same for all peers of one machine, and for no others."""
-    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        with suppress(OSError):
-            text = Path(path).read_text().strip()
-            if text:
-                return blake2b(text.encode(), digest_size=8).hexdigest()
-    return blake2b(socket.gethostname().encode(), digest_size=8).hexdigest()
-
-
-def _connection_limit() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(64, soft - SPARE_DESCRIPTORS)
-
-
-def enter(home: Home, label: str, secret: bytes | None) -> Membership:
-    """Take up our place in a network: the one we were of, that one, or a new one."""
-    identity = home.identity(label)
-    membership = home.membership(identity)
-    if membership and secret in (None, membership.secret):
-        return membership
-    if membership and home.contacts():
-        raise NotListening(
-            f"data directory {home.directory}: it belongs to network "
-            f"{membership.network}; join with another directory, --dir"
-        )
-    return home.become(identity, secret)

@@ -17,8 +17,7 @@ from shoal.errors import (
     InvalidAddress,
     InvalidName,
 )
-from shoal.net.home import Home, membership, read_token, running
-from shoal.peer import enter
+from shoal.net.home import Home, enter, membership, read_token, running
 
 
 def test_a_name_follows_from_the_key_and_golden_stays() -> None:

@@ -17,9 +17,9 @@ from shoal.core.identity import Identity
 from shoal.core.machine import Address
 from shoal.errors import NotListening, ShoalError, Unreachable
 from shoal.net.dialler import ask_invitation, newcomer
-from shoal.net.home import Home
+from shoal.net.home import Home, enter
 from shoal.net.registry import register
-from shoal.peer import Peer, enter
+from shoal.peer import Peer
 
 # Two files of five megabytes: a peer that logs for ever fills no disk.
 LOG_BYTES = 5_000_000

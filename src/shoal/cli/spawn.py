@@ -17,8 +17,7 @@ from shoal.cli.plan import Plan
 from shoal.cli.run import print_up
 from shoal.core.hello import SECRET_BYTES
 from shoal.errors import Misuse, ShoalError, Unanswered, named
-from shoal.net.home import Home, read_token
-from shoal.peer import enter
+from shoal.net.home import Home, enter, read_token
 
 
 @dataclass

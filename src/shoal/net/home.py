@@ -154,6 +154,20 @@ class Home:
         )
 
 
+def enter(home: Home, label: str, secret: bytes | None) -> Membership:
+    """Take up our place in a network: the one we were of, that one, or a new one."""
+    identity = home.identity(label)
+    ours = home.membership(identity)
+    if ours and secret in (None, ours.secret):
+        return ours
+    if ours and home.contacts():
+        raise DirectoryHeld(
+            f"data directory {home.directory}: it belongs to network "
+            f"{ours.network}; join with another directory, --dir"
+        )
+    return home.become(identity, secret)
+
+
 def membership(identity: Identity, secret: bytes) -> Membership:
     """A network's name follows from its secret, so that it cannot be mistaken."""
     digest = blake2b(secret, digest_size=5, person=b"shoal network").hexdigest()

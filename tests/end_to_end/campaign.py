@@ -138,9 +138,13 @@ def _facts(node: Node) -> list[str]:
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes that want all the time there is."""
+    """So many processes that want all the time there is.
+
+    Each in a session of its own: the kernel shares time between sessions first, and
+    would shield the peers from sixteen processes that counted as one.
+    """
     command = [sys.executable, "-c", "while True: pass"]
-    hogs = [subprocess.Popen(command) for _ in range(count)]
+    hogs = [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
     try:
         yield
     finally:

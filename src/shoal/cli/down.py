@@ -10,6 +10,9 @@ from shoal.errors import NoPeer, NotFound, Unanswered, Unreachable
 from shoal.net.home import running
 from shoal.net.registry import Running, list_running
 
+# A peer that is well answers in milliseconds.
+ANSWER_S = 2.0
+
 
 def down(name: str | None = None, /, *, options: Options = PLAIN) -> None:
     """Stop all peers of the network on this machine, or one of them.
@@ -23,8 +26,9 @@ def down(name: str | None = None, /, *, options: Options = PLAIN) -> None:
     """
     peers = _chosen(name)
     for peer in peers:
-        with suppress(Unreachable):  # It ended by itself meanwhile.
-            which.client_of(peer, options.timeout).post("/api/down")
+        # One that ended meanwhile is well; one that does not answer is named below.
+        with suppress(Unreachable, Unanswered):
+            which.client_of(peer, min(ANSWER_S, options.timeout)).post("/api/down")
     _wait_ended(peers, options.timeout)
     show(
         [{"name": each.name, "address": each.address} for each in peers],
@@ -52,11 +56,13 @@ def _chosen(name: str | None) -> list[Running]:
 
 def _wait_ended(peers: list[Running], timeout_s: float) -> None:
     end = time.monotonic() + timeout_s
-    for peer in peers:
-        while running(peer.directory) is not None:
-            if time.monotonic() > end:
-                raise Unanswered(
-                    f"peer {peer.name}: still running after {timeout_s:g} s; "
-                    f"end it with: kill {peer.pid}"
-                )
-            time.sleep(0.02)  # A lock cannot be waited for with a deadline.
+    left = peers
+    while left := [each for each in left if running(each.directory) is not None]:
+        if time.monotonic() > end:
+            names = ", ".join(each.name for each in left)
+            pids = " ".join(str(each.pid) for each in left)
+            raise Unanswered(
+                f"peer {names}: still running after {timeout_s:g} s; "
+                f"end it with: kill -9 {pids}"
+            )
+        time.sleep(0.02)  # A lock cannot be waited for with a deadline.

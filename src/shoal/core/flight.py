@@ -120,7 +120,6 @@ class Flights(Generic[WaiterT]):
         to: PeerId,
         topic: str,
         body: Raw,
-        *,
         now: float,
         within_s: float,
         repeat_s: float = math.inf,

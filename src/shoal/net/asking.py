@@ -5,8 +5,9 @@ the request's own deadline leaves it.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from typing import Protocol
 
 from msgspec import Raw
 
@@ -55,6 +56,7 @@ class Asking:
         self._loop = asyncio.get_running_loop()
         self._flights: Flights[asyncio.Future[Raw]] = Flights()
         self._clockwork = Clockwork(self._wake)
+        self._settled_for = math.inf
         self._handlers: dict[str, Handler] = {}
         self._answering: dict[PeerId, int] = {}
 
@@ -69,39 +71,39 @@ class Asking:
         body: bytes,
         *,
         within_s: float,
-        repeat_s: float | None,
+        repeat_s: float = math.inf,
     ) -> asyncio.Future[Raw]:
-        """Ask a peer; a future that ends by the deadline, one way or another."""
+        """Ask a peer; the answer by the deadline, or an error that says what is known.
+
+        `repeat_s` is for what may be done twice: it is asked again that often.
+        """
         waiter: asyncio.Future[Raw] = self._loop.create_future()
-        flights, now = self._flights, self._loop.time()
+        flights = self._flights
         effects = flights.ask(
-            waiter,
-            to,
-            topic,
-            Raw(body),
-            now=now,
-            within_s=within_s,
-            repeat_s=repeat_s or float("inf"),
+            waiter, to, topic, Raw(body), self._loop.time(), within_s, repeat_s
         )
-        self._perform(effects)
-        self._reach(to)
+        if effects:
+            self._do(effects)
+        else:
+            self._reach(to)
+        if flights.deadline < self._settled_for:
+            self.settle()
         return waiter
 
     def take(self, sender: PeerId, way: _Way, message: LinkMessage, now: float) -> bool:
         """Act upon a message, if it is a request or an answer. Then `settle`."""
-        kind = type(message)
-        if kind is Request:
-            self._answer(sender, way, cast("Request", message))
-        elif kind is Reply or kind is Refusal:
-            answer = cast("Reply", message)
-            self._do(self._flights.receive(sender, answer, now))
+        if isinstance(message, Request):
+            self._answer(sender, way, message)
+        elif isinstance(message, (Reply, Refusal)):
+            self._do(self._flights.receive(sender, message, now))
         else:
             return False
         return True
 
     def settle(self) -> None:
         """Set the alarm, after a batch has been taken."""
-        self._clockwork.alarm(self._flights.deadline)
+        self._settled_for = self._flights.deadline
+        self._clockwork.alarm(self._settled_for)
 
     def opened(self, peer: PeerId) -> None:
         """There is a way to a peer."""

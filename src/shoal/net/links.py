@@ -67,6 +67,7 @@ class Links:
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self.asking = Asking(self.write, self.reach, fail)
+        self.ask = self.asking.ask  # On the hot path, one call less.
 
     # For services
 
@@ -81,21 +82,6 @@ class Links:
     def post(self, to: PeerId, topic: str, body: bytes) -> None:
         """Send what needs no answer: attempted once, never promised."""
         self.write(to, Post(topic, Raw(body)))
-
-    def ask(
-        self,
-        to: PeerId,
-        topic: str,
-        body: bytes,
-        *,
-        within_s: float,
-        repeat_s: float | None = None,
-    ) -> asyncio.Future[Raw]:
-        """Ask a peer; the answer, or an error that says what is known.
-
-        `repeat_s` is for what may be done twice: it is asked again that often.
-        """
-        return self.asking.ask(to, topic, body, within_s=within_s, repeat_s=repeat_s)
 
     async def meet(self, address: Address) -> PeerId | None:
         """Dial whoever listens there; who it is, if it is one of us."""

@@ -54,8 +54,9 @@ def settle(stage: Rehearsal, within_s: float) -> None:
 
 
 def size(seed: int) -> int:
-    """Mostly small networks, sometimes fifty."""
-    return chance(-1 - seed).choice([2, 3, 4, 5, 5, 5, 5, 8, 8, 8, 8, 13, 13, 13, 50])
+    """Mostly small networks, one in forty of fifty."""
+    plot = chance(-1 - seed)
+    return 50 if plot.random() < 1 / 40 else plot.choice([2, 3, 4, 5, 5, 6, 8, 8, 13])
 
 
 def lost(stage: Rehearsal, since: float = 0) -> list[tuple[float, PeerId, MemberLost]]:
@@ -139,7 +140,7 @@ def one_way_links_accuse_nobody(seed: int) -> None:
     for _ in range(peers // 2):
         one, other = plot.sample(range(peers), 2)
         stage.cut(f"p{one}", f"p{other}")
-    stage.run(60)
+    stage.run(30)
     assert not lost(stage, began), lost(stage, began)
 
 
@@ -149,7 +150,7 @@ def plot_peers(seed: int) -> int:
 
 def a_calm_network_accuses_nobody(seed: int) -> None:
     peers = size(seed)
-    stage = opening(seed, peers, Faults(latency_s=LAN), 300 if peers < 50 else 60)
+    stage = opening(seed, peers, Faults(latency_s=LAN), 60)
     assert stage.agreed()
     assert not lost(stage), lost(stage)
 
@@ -157,7 +158,7 @@ def a_calm_network_accuses_nobody(seed: int) -> None:
 def ten_percent_loss_accuses_nobody(seed: int) -> None:
     peers = size(seed)
     faults = Faults(loss=0.1, latency_s=(0.0005, 0.01))
-    stage = opening(seed, peers, faults, 240 if peers < 50 else 30)
+    stage = opening(seed, peers, faults, 60 if peers < 50 else 20)
     assert not lost(stage), lost(stage)
 
 
@@ -192,11 +193,11 @@ def a_death_is_known_within_its_time(seed: int) -> None:
 
 def news_reaches_all_soon(seed: int) -> None:
     """When the first knows of a death under loss, all know within a second."""
-    stage = opening(seed, 50, ROUGH, 6)
+    stage = opening(seed, 30, ROUGH, 4)
     settle(stage, 10)
     died = stage.network.now
     stage.crash("p7", "silent")
-    stage.run(12)
+    stage.run(6)
     times = {peer: at for at, peer, fact in lost(stage, died) if fact.peer == "p7"}
     assert set(times) == set(stage.machines), "some never knew"
     spread = max(times.values()) - min(times.values())
@@ -209,7 +210,7 @@ def the_dead_are_forgotten(seed: int) -> None:
     stage = Rehearsal(seed, Faults(latency_s=LAN), settings)
     stage.network.trace = None
     stage.peers("3")
-    for n in range(40):
+    for n in range(25):
         stage.peers(f"guest{n}", f"visitor{n}")
         stage.run(1.5)
         stage.crash(f"guest{n}")

@@ -1,17 +1,25 @@
-"""Every property under many seeds, until the time asked for is used or all are played.
+"""Every property under many seeds, hostile bytes, and deaths of real processes.
 
 python -m tests.soak [--seeds N] [--from SEED] [--only NAME]: prints a line a property,
-and ends with 1 if any seed failed. A failing seed is the bug report.
+and ends with 1 if anything failed. A failing seed is the bug report. `--only NAME`
+plays the properties of that name, and nothing else.
 """
 
 import argparse
+import asyncio
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
+from tests.conformance import fuzz
+from tests.end_to_end import campaign
 from tests.simulation.properties import PROPERTIES, Property
+
+FUZZED_INPUTS = 100_000
 
 # Small enough that both processors are busy to the end.
 PARCEL = 10
@@ -49,7 +57,21 @@ def main() -> int:
             print(f"{holds.__name__:48} {chosen.seeds:6} seeds {took:7.0f} s", end=" ")
             print("holds" if not failed else f"FAILED {failed[:5]}", flush=True)
             worst = max(worst, len(failed))
+    if not chosen.only:
+        worst += attack_doors() + campaign_deaths()
     return 1 if worst else 0
+
+
+def attack_doors() -> int:
+    grown = asyncio.run(fuzz.attack(FUZZED_INPUTS, seed=os.getpid()))
+    print(f"{FUZZED_INPUTS} hostile inputs: no crash, grew by {grown >> 20} MiB")
+    return int(grown > fuzz.MAX_GROWTH_BYTES)
+
+
+def campaign_deaths() -> int:
+    with tempfile.TemporaryDirectory() as root:
+        held = campaign.run(Path(root), quick=False, seed=os.getpid())
+    return int(not held)
 
 
 def flatten(parcels: Iterator[list[tuple[int, str]]]) -> Iterator[tuple[int, str]]:

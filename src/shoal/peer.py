@@ -27,7 +27,7 @@ from shoal.net.home import Home
 from shoal.net.host import bind, connection_limit, machine_identity
 from shoal.net.links import Links
 from shoal.net.streams import Streams
-from shoal.net.verbs import TextFrames, no_table
+from shoal.net.verbs import MAX_VERB_BYTES, TextFrames, no_table
 from shoal.settings import PeerSettings
 from shoal.version import VERSION
 from shoal.web.api import Pages
@@ -42,6 +42,9 @@ SUCCESSORS = 3
 
 # A goodbye has left the machine by then, and most of the network has heard it.
 FAREWELL_S = 0.1
+
+# Newcomers come in crowds; contacts are written once for all of them.
+REMEMBER_S = 3.0
 
 # How often to find out whether others can dial us.
 CHECK_DIALABLE_S = 60.0
@@ -62,6 +65,7 @@ class Peer:
         self._host = host
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._tasks: list[asyncio.Task[None]] = []
+        self._remembering: asyncio.TimerHandle | None = None
 
     @classmethod
     @asynccontextmanager
@@ -120,9 +124,28 @@ class Peer:
 
     # Start and end
 
+    def _notice(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        """What nobody caught: a bug, unless a connection just broke."""
+        loop.default_exception_handler(context)
+        error = context.get("exception")
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            self.fail(error)
+
     async def _start(self) -> None:
         settings = self._settings
+        self._loop.set_exception_handler(self._notice)
         listening, datagram = bind(settings.host, settings.port)
+        try:
+            await self._open(listening, datagram)
+        except BaseException:
+            listening.close()
+            datagram.close()
+            raise
+
+    async def _open(self, listening: socket.socket, datagram: socket.socket) -> None:
+        settings = self._settings
         host, port = listening.getsockname()[:2]
         self.address = settings.advertise or addresses.join(host, port)
         self._make_net()
@@ -131,7 +154,7 @@ class Peer:
         self.reception = Reception(
             {
                 FRAMES: self.links.accept,
-                TEXT: lambda settled: TextFrames(no_table, settled),
+                TEXT: lambda settled: TextFrames(no_table, settled, MAX_VERB_BYTES),
                 HTTP: lambda _: self.web.protocol(),
             },
             settings.max_connections or connection_limit(),
@@ -187,6 +210,9 @@ class Peer:
     async def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self._remembering:
+            self._remembering.cancel()
+            self._remember()
         self._server.close()
         self.members_service.leave(Reason.STOPPED)
         await self.links.close("stopped by its owner")
@@ -228,6 +254,10 @@ class Peer:
         profile = self.members_service.profile_of(peer)
         return profile.address if profile and profile.dialable else None
 
+    def knows(self, peer: PeerId) -> bool:
+        """Is that a member of our network?"""
+        return self.members_service.profile_of(peer) is not None
+
     def relays(self, peer: PeerId) -> list[PeerId]:
         """Who follows a peer by name has a link to it."""
         return self._successors(peer)
@@ -255,9 +285,19 @@ class Peer:
             self.links.expect(fact.profile.peer)
         if isinstance(fact, MemberFound | MemberLost | MemberLeft):
             self.links.hold(self._successors(self.name))
-            present = self.members_service.present().values()
-            if present:
-                self._home.remember([profile.address for profile in present])
+            self._remember_soon()
+
+    def _remember_soon(self) -> None:
+        if self._remembering is None:
+            self._remembering = self._loop.call_later(REMEMBER_S, self._remember)
+
+    def _remember(self) -> None:
+        """Keep contacts for the next start: off the loop, since it waits for a disk."""
+        self._remembering = None
+        present = self.members_service.present().values()
+        if present:
+            addresses = [profile.address for profile in present]
+            self._loop.run_in_executor(None, self._home.remember, addresses)
 
     # Can others dial us?
 
@@ -265,16 +305,25 @@ class Peer:
         """Ask neighbours to dial us; if none can, say so, and they use our links."""
         await asyncio.sleep(self._settings.members.notice_s / 2)
         while True:
-            answers = [
-                await self._ask_dial_back(each) for each in self._successors(self.name)
-            ]
-            known = [answer for answer in answers if answer is not None]
+            dialable = await self._is_dialable()
+            if dialable is False:  # A busy neighbour may have been late: ask again.
+                await asyncio.sleep(1)
+                dialable = await self._is_dialable()
             profile = self.members_service.profile
-            if known and any(known) != profile.dialable:
-                log.warning("others can%s dial us", "" if any(known) else "not")
-                fresh = replace(profile, dialable=any(known))
+            if dialable is not None and dialable != profile.dialable:
+                log.warning("others can%s dial us", "" if dialable else "not")
+                fresh = replace(profile, dialable=dialable)
                 self.members_service.change(fresh)
             await asyncio.sleep(CHECK_DIALABLE_S)
+
+    async def _is_dialable(self) -> bool | None:
+        """Whether any neighbour can dial us; none if too few of them know."""
+        asked = self._successors(self.name)
+        answers = [await self._ask_dial_back(each) for each in asked]
+        known = [answer for answer in answers if answer is not None]
+        if any(known):
+            return True
+        return False if len(known) >= min(2, self.members_service.size - 1) > 0 else None
 
     async def _ask_dial_back(self, peer: PeerId) -> bool | None:
         body = b"\xc0"  # Our address is in our record; the question says nothing more.
@@ -282,12 +331,12 @@ class Peer:
             answer = await self.links.ask(peer, "dial-back", body, within_s=5)
         except ShoalError:
             return None
-        return bytes(answer) == b"\xc3"
+        return {b"\xc3": True, b"\xc2": False}.get(bytes(answer))
 
     async def _dial_back(self, peer: PeerId, _: object) -> bytes:
         profile = self.members_service.profile_of(peer)
         if profile is None:
-            return b"\xc2"
+            return b"\xc0"
         with suppress(ShoalError, OSError):
             link = await self.links.dialler.dial(profile.address, CHECK)
             link.close("only to see whether you can be dialled")

@@ -43,6 +43,9 @@ def corpus(host: Host, nonce: bytes) -> list[bytes]:
         + framed(links.encode([Request(1, "echo", 1000, Raw(b"\xc0"))])),
         framed(links.encode([Post("members", Raw(b"\x91\x01"))])),
         b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /api/status HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Authorization: Bearer \xff\r\nOrigin: http://[\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: [\r\nAuthorization: Bearer \xff\r\n\r\n",
         b"POST /api/down HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\nhalf",
         b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n",
         b'{"method": "insert", "key": "k", "value": 1}\n',

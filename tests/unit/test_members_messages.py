@@ -46,7 +46,7 @@ news = st.builds(
     st.builds(
         Profile,
         words.map(lambda text: PeerId(text[:48])),
-        words.map(lambda text: Address(f"{text[:58]}:7600")),
+        st.from_regex(r"[a-z0-9.-]{1,58}:[1-9][0-9]{0,3}", fullmatch=True).map(Address),
         words.map(lambda text: text[:24]),
     ),
     st.builds(Incarnation, st.integers(0, 2**62 - 1), st.integers(0, 2**62 - 1)),
@@ -96,6 +96,22 @@ def test_the_largest_digest_fits_one_datagram() -> None:
     data = CODEC.encode_datagram(PeerId(LONGEST_NAME), digest)
     assert len(data) <= MAX_DATAGRAM_BYTES
     assert CODEC.decode(data)[1] == digest
+
+
+@pytest.mark.parametrize(
+    "place", ["a:99999", "a:65536", "a:-1", "a", ":1", "a:b:1", "[::1:1", "a b:1", "é:1"]
+)
+def test_a_place_that_cannot_be_dialled_is_refused_when_decoded(place: str) -> None:
+    request = PingRequest(1, PeerId("b"), Address(place))
+    data = CODEC.encode(PeerId("a"), request)
+    with pytest.raises(MalformedMessage):
+        CODEC.decode(data)
+
+
+@pytest.mark.parametrize("place", ["a:0", "a:65535", "[::1]:7600", "10.0.0.1:1"])
+def test_a_place_that_can_be_is_taken(place: str) -> None:
+    request = PingRequest(1, PeerId("b"), Address(place))
+    assert CODEC.decode(CODEC.encode(PeerId("a"), request))[1] == request
 
 
 @pytest.mark.parametrize("name", ["x" * 49, "", "a b", "a\n", "naïve"])

@@ -12,6 +12,9 @@ from shoal.net.home import read_token
 from shoal.net.registry import default_directory, list_running
 from shoal.settings import PROFILES, PeerSettings, profile_for
 
+# As long as a member's record has room for.
+MAX_ZONE = 24
+
 INSECURE = (
     "insecure: what peers say to each other is not encrypted, and whoever can reach "
     "this address can join, read and change everything; use it only where you trust "
@@ -71,7 +74,7 @@ class Plan:
             join=joined,
             advertise=_dialable(advertise, host),
             name=checked_label(name) if name else "",
-            zone=checked_label(zone) if zone else "",
+            zone=checked_label(zone, MAX_ZONE) if zone else "",
             profile=chosen,
             secret=_secret(token, joined),
             insecure=insecure,

@@ -6,6 +6,7 @@ from shoal.core.machine import Address
 from shoal.errors import InvalidAddress
 
 DEFAULT_PORT = 7600
+MAX_HOST = 58
 LOOPBACK = "127.0.0.1"
 
 
@@ -20,7 +21,7 @@ def parse(text: str) -> tuple[str, int]:
             f"address {text!r}: the port is not a number from 0 to 65535; "
             "write HOST:PORT, such as lab1:7600"
         )
-    if not all("!" <= letter <= "~" for letter in host) or len(host) > 57:
+    if not all("!" <= letter <= "~" for letter in host) or len(host) > MAX_HOST:
         raise InvalidAddress(f"address {text!r}: no such host; write HOST:PORT")
     return host, int(port)
 

@@ -193,13 +193,6 @@ class Flights(Generic[WaiterT]):
             self._lanes[peer] = _Lane(waiting=kept)
         return effects
 
-    def abandon(self, waiter: WaiterT) -> None:
-        """Nobody waits for this any more; a late answer is dropped."""
-        for number, flight in self._flights.items():
-            if flight.waiter is waiter:
-                self._forget(number, flight)
-                return
-
     def wake(self, now: float) -> Effects[Request, Outcome[WaiterT]]:
         """End what is overdue, repeat what is due."""
         effects: Effects[Request, Outcome[WaiterT]] = []

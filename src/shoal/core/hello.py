@@ -20,8 +20,8 @@ from msgspec import Meta, Struct
 
 from shoal.core.identity import Identity, verify
 from shoal.core.machine import Address, PeerId
-from shoal.core.wire import PLACE, WORD
-from shoal.errors import MalformedMessage, Stranger
+from shoal.core.wire import PLACE, WORD, decoded
+from shoal.errors import Stranger
 from shoal.version import PROTOCOL
 
 NONCE_BYTES = 16
@@ -78,10 +78,7 @@ encode = msgspec.msgpack.Encoder().encode
 
 def decode(body: bytes) -> Greeting:
     """One greeting, or `MalformedMessage`."""
-    try:
-        return _decoder.decode(body)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise MalformedMessage(f"not a greeting: {error}") from error
+    return decoded(_decoder, body)
 
 
 @dataclass(frozen=True, slots=True)

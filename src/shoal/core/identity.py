@@ -66,12 +66,12 @@ def spoken(public: bytes) -> str:
     return f"{adjective}-{animals[digest[-2] % len(animals)]}"
 
 
-def checked_label(label: str) -> str:
+def checked_label(label: str, longest: int = MAX_LABEL) -> str:
     """A name somebody chose, or `InvalidName`: it becomes part of paths and URLs."""
     plain = label.replace("-", "").replace("_", "")
-    if not (plain.isascii() and plain.isalnum() and len(label) <= MAX_LABEL):
+    if not (plain.isascii() and plain.isalnum() and len(label) <= longest):
         raise InvalidName(
-            f"name {label!r}: letters, digits, - and _ only, at most {MAX_LABEL}; "
+            f"name {label!r}: letters, digits, - and _ only, at most {longest}; "
             "choose another"
         )
     return label

@@ -8,8 +8,7 @@ from msgspec import Meta, Raw, Struct
 from shoal.core.flight import Refusal, Reply, Request, Topic
 from shoal.core.frames import MAX_FRAME_BYTES, framed
 from shoal.core.machine import PeerId
-from shoal.core.wire import REMARK, WORD
-from shoal.errors import MalformedMessage
+from shoal.core.wire import REMARK, WORD, decoded
 
 Name = Annotated[PeerId, WORD]
 
@@ -63,7 +62,4 @@ def encode_frames(messages: list[LinkMessage]) -> bytes:
 
 def decode(body: bytes | Raw) -> list[LinkMessage]:
     """The messages of one frame, or `MalformedMessage`."""
-    try:
-        return _decoder.decode(body)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise MalformedMessage(f"not messages: {error}") from error
+    return decoded(_decoder, body)

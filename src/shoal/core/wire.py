@@ -17,8 +17,14 @@ MAX_DATAGRAM_BYTES = 1452
 # A name on the wire: short, printable ASCII, no spaces.
 WORD = msgspec.Meta(min_length=1, max_length=48, pattern=r"^[!-~]+\Z")
 
-# "host:port". The longest is a DNS name; 64 covers every address and most names.
-PLACE = msgspec.Meta(min_length=3, max_length=64, pattern=r"^[!-~]+:[0-9]{1,5}\Z")
+# "host:port". The longest is a DNS name; 64 covers every address and most names. What
+# passes here can be dialled, or at least tried: it is spread and kept.
+_PORT = (
+    r"([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
+PLACE = msgspec.Meta(
+    max_length=64, pattern=rf"^(\[[0-9a-fA-F:.]+\]|[!-9;-Z^-~]+):{_PORT}\Z"
+)
 
 # A sentence for a human, such as the reason for a verdict.
 REMARK = msgspec.Meta(max_length=80)
@@ -64,13 +70,20 @@ class Codec(Generic[MessageT]):
         seal, body = data[:_SEAL_BYTES], data[_SEAL_BYTES:]
         if not compare_digest(seal, self._seal(body)):
             raise MalformedMessage("not sealed by a peer of this network")
-        try:
-            envelope = self._decoder.decode(body)
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise MalformedMessage(str(error)) from error
+        envelope = decoded(self._decoder, body)
         return envelope.sender, envelope.message
 
     def _seal(self, body: bytes) -> bytes:
         fresh = self._blank.copy()
         fresh.update(body)
         return fresh.digest()
+
+
+def decoded(
+    decoder: msgspec.msgpack.Decoder[MessageT], body: bytes | bytearray
+) -> MessageT:
+    """What another's bytes mean, or `MalformedMessage`: the only way to read them."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise MalformedMessage(f"not what was expected: {error}") from error

@@ -39,6 +39,9 @@ from shoal.members.suspicion import Suspicion
 # So many give a second opinion of a suspected member, on average.
 SECOND_OPINIONS = 5
 
+# Half of what a number on the wire can be, so that one more can always be said.
+MAX_GENERATION = 2**61
+
 MembersEffects = Effects[MembersMessage, MembersFact]
 
 
@@ -104,13 +107,17 @@ class Beliefs:
         # not ours to contradict.
         if news.state == State.ALIVE or rank(news) <= rank(self.me):
             return
+        if news.incarnation.generation >= MAX_GENERATION:
+            return  # Invented: nobody has lived so often.
         self.health.worsen(1)
         self.me = replace(self.me, incarnation=self._contradict(news.incarnation))
         self.rumours.spread(self.me, now)
 
     @staticmethod
     def _contradict(life: Incarnation) -> Incarnation:
-        return Incarnation(life.generation, life.refutation + 1)
+        if life.refutation + 1 < MAX_GENERATION:
+            return Incarnation(life.generation, life.refutation + 1)
+        return Incarnation(life.generation + 1)
 
     # What we hear
 

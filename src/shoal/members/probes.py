@@ -117,7 +117,8 @@ class Probes:
 
     def insert(self, newcomer: PeerId) -> None:
         """Give a newcomer a turn at random in what is left of this round."""
-        self._round.insert(self._rng.randrange(len(self._round) + 1), newcomer)
+        if newcomer not in self._round:
+            self._round.insert(self._rng.randrange(len(self._round) + 1), newcomer)
 
     def postpone(self, seconds: float) -> None:
         """We were not listening for so long: silence in that time proves nothing."""

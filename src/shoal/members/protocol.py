@@ -61,6 +61,8 @@ class Members:
         )
         self._prober = Prober(self._beliefs, Probes(rng), settings)
         self._exchange = Exchange(self._beliefs)
+        # Who answered at a seed contact, whose record may give another address.
+        self._lives_at: dict[Address, PeerId] = {}
         self._gone = False
         self._probe_due = now
         self._digest_pause = settings.gossip_s
@@ -105,7 +107,11 @@ class Members:
 
     def met(self, peer: PeerId, address: Address, now: float) -> MembersEffects:
         """Somebody answered where we asked to meet: compare what we know."""
-        if self._gone or peer == self._beliefs.me.profile.peer:
+        if self._gone:
+            return []
+        if address in self._seeds:
+            self._lives_at[address] = peer
+        if peer == self._beliefs.me.profile.peer:
             return []
         return [Send(peer, self._exchange.digest())]
 
@@ -241,6 +247,11 @@ class Members:
                 if each.news.state == State.DEAD
             ),
         ]
+        present |= {
+            address
+            for address, peer in self._lives_at.items()
+            if peer in self.roster.present or peer == self._beliefs.me.profile.peer
+        }
         missed = [address for address in absent if address not in present]
         if self.size == 1:
             self._reunion_due = now + self._settings.verdict_s

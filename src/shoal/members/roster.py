@@ -19,6 +19,9 @@ DEAD_AT_LEAST = 64
 
 MAX_WITNESSES = 8
 
+# Ten times what we are made for; more are invented.
+MAX_MEMBERS = 10_000
+
 
 @dataclass(slots=True)
 class Member:
@@ -60,6 +63,8 @@ class Roster:
         """Take news over if it is newer than ours; say whether it was."""
         peer = news.profile.peer
         known = self._members.get(peer)
+        if known is None and len(self._members) >= MAX_MEMBERS:
+            return False
         if known is None and news.state != State.ALIVE:
             return False  # Of the dead nothing is gained; the doubted will contradict.
         if known and rank(news) <= rank(known.news):
@@ -75,10 +80,10 @@ class Roster:
         known = self._members.get(news.profile.peer)
         if known is None or rank(known.news) != rank(news):
             return False
-        fresh = news.witness not in known.witnesses
-        if fresh and len(known.witnesses) < MAX_WITNESSES:
-            known.witnesses[news.witness] = None
-        return fresh
+        if news.witness in known.witnesses or len(known.witnesses) >= MAX_WITNESSES:
+            return False  # Eight are enough to judge by, and to pass on.
+        known.witnesses[news.witness] = None
+        return True
 
     def forget(self, before: float) -> None:
         """Forget who died before then, and the longest dead if they are too many."""

@@ -12,8 +12,7 @@ from msgspec import Raw
 
 from shoal.core.driver import Driver
 from shoal.core.machine import Address, Cast, Emit, Meet, PeerId, Send
-from shoal.core.wire import Codec, Envelope
-from shoal.errors import MalformedMessage
+from shoal.core.wire import Codec, Envelope, decoded
 from shoal.members.facts import MembersFact
 from shoal.members.messages import MembersMessage, Profile, Reason, State
 from shoal.members.protocol import Members
@@ -80,7 +79,9 @@ class MembersService:
         self._fail = fail
         self._codec: Codec[MembersMessage] = Codec(Envelope[MembersMessage], secret)
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decoder = msgspec.msgpack.Decoder(MembersMessage)
+        self._decoder: msgspec.msgpack.Decoder[MembersMessage] = (
+            msgspec.msgpack.Decoder(MembersMessage)
+        )
         self._machine = Members(
             profile,
             seeds,
@@ -172,11 +173,7 @@ class MembersService:
 
     def posted(self, sender: PeerId, body: Raw) -> None:
         """A message came over a link."""
-        try:
-            message = self._decoder.decode(body)
-        except msgspec.MsgspecError as error:
-            raise MalformedMessage(f"not a message of members: {error}") from error
-        self._driver.receive(sender, message)
+        self._driver.receive(sender, decoded(self._decoder, body))
 
     def refused(self, peer: PeerId) -> None:
         """A link broke, and nobody listens there any more."""

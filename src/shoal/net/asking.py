@@ -7,7 +7,7 @@ the request's own deadline leaves it.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from functools import partial
 
 from msgspec import Raw
 
@@ -22,10 +22,12 @@ from shoal.core.flight import (
     Reply,
     Request,
 )
+from shoal.core.frames import MAX_FRAME_BYTES
 from shoal.core.links import LinkMessage
 from shoal.core.machine import Effects, Emit, PeerId, Send
-from shoal.errors import ShoalError, Unanswered, Unreachable, named
+from shoal.errors import Misuse, ShoalError, Unanswered, Unreachable, named
 from shoal.net.clockwork import Clockwork
+from shoal.net.ways import Way
 
 # A handler gets the asker and the body, and gives back the answer's body.
 Handler = Callable[[PeerId, Raw], "bytes | Awaitable[bytes]"]
@@ -35,9 +37,8 @@ FlightEffects = Effects[Request, Outcome[asyncio.Future[Raw]]]
 # Answers under way for one asker; its credit is the same number.
 MAX_ANSWERING = 1024
 
-
-class _Way(Protocol):
-    def write(self, message: LinkMessage) -> None: ...
+# A frame's, less what a batch and a relay add.
+MAX_BODY_BYTES = MAX_FRAME_BYTES - 1024
 
 
 class Asking:
@@ -77,6 +78,8 @@ class Asking:
 
         `repeat_s` is for what may be done twice: it is asked again that often.
         """
+        if len(body) > MAX_BODY_BYTES:
+            raise Misuse(f"a request of {len(body)} bytes: too long; open a stream")
         waiter: asyncio.Future[Raw] = self._loop.create_future()
         flights = self._flights
         effects = flights.ask(
@@ -90,7 +93,7 @@ class Asking:
             self.settle()
         return waiter
 
-    def take(self, sender: PeerId, way: _Way, message: LinkMessage, now: float) -> bool:
+    def take(self, sender: PeerId, way: Way, message: LinkMessage, now: float) -> bool:
         """Act upon a message, if it is a request or an answer. Then `settle`."""
         if isinstance(message, Request):
             self._answer(sender, way, message)
@@ -137,11 +140,15 @@ class Asking:
 
     # Their requests
 
-    def _answer(self, sender: PeerId, way: _Way, request: Request) -> None:
+    def _answer(self, sender: PeerId, way: Way, request: Request) -> None:
         handler = self._handlers.get(request.topic)
         if handler is None:
             why = f"this peer does not serve {request.topic!r}; upgrade the older one"
             way.write(Refusal(request.number, "Misuse", why))
+            return
+        if self._answering.get(sender, 0) >= MAX_ANSWERING:
+            why = f"{MAX_ANSWERING} of your requests are under way here; wait for some"
+            way.write(Refusal(request.number, "Overloaded", why))
             return
         try:
             answer = handler(sender, request.body)
@@ -149,15 +156,12 @@ class Asking:
             way.write(_refusal(request, error))
             return
         if isinstance(answer, bytes):
-            way.write(Reply(request.number, Raw(answer)))
-        elif self._answering.get(sender, 0) >= MAX_ANSWERING:
-            why = f"{MAX_ANSWERING} of your requests are under way here; wait for some"
-            way.write(Refusal(request.number, "Overloaded", why))
+            way.write(_reply(request, answer))
         else:
             self._answer_later(sender, way, request, answer)
 
     def _answer_later(
-        self, sender: PeerId, way: _Way, request: Request, answer: Awaitable[bytes]
+        self, sender: PeerId, way: Way, request: Request, answer: Awaitable[bytes]
     ) -> None:
         task = asyncio.ensure_future(answer)
         self._tasks[task] = None
@@ -171,7 +175,7 @@ class Asking:
     def _answered(
         self,
         sender: PeerId,
-        way: _Way,
+        way: Way,
         request: Request,
         timer: asyncio.TimerHandle,
         task: asyncio.Future[bytes],
@@ -183,13 +187,21 @@ class Asking:
             del self._answering[sender]
         if task.cancelled():
             return
+        write = partial(self._write, sender) if way.closed else way.write
         error = task.exception()
         if error is None:
-            way.write(Reply(request.number, Raw(task.result())))
+            write(_reply(request, task.result()))
         elif isinstance(error, ShoalError):
-            way.write(_refusal(request, error))
+            write(_refusal(request, error))
         else:
             self._fail(error if isinstance(error, Exception) else Exception(error))
+
+
+def _reply(request: Request, body: bytes) -> Reply | Refusal:
+    if len(body) > MAX_BODY_BYTES:
+        why = f"an answer of {len(body)} bytes: too long; ask for a stream"
+        return Refusal(request.number, "Misuse", why)
+    return Reply(request.number, Raw(body))
 
 
 def _refusal(request: Request, error: ShoalError) -> Refusal:

@@ -4,16 +4,18 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import cast
 
 from shoal.core.address import join, parse
 from shoal.core.machine import Address
-from shoal.errors import MalformedMessage
+from shoal.errors import InvalidAddress, MalformedMessage
 
 log = logging.getLogger(__name__)
 
 # Names are looked up once a minute; a network of 1,000 named hosts fits.
 RESOLVED_S = 60.0
+UNRESOLVED_S = 5.0
 MAX_RESOLVED = 2048
 
 Socket = tuple[str, int]
@@ -31,12 +33,16 @@ class Datagrams(asyncio.DatagramProtocol):
         self._resolved: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._resolving: dict[str, asyncio.Task[None]] = {}
         self.junk = 0
+        self.unsent = 0
 
     def send(self, to: Address, data: bytes) -> None:
         """Send one datagram, unless the host's name is not known yet."""
-        host, port = parse(to)
-        if number := self._number(host):
-            self._transport.sendto(data, (number, port))
+        try:
+            host, port = parse(to)
+            if number := self._number(host):
+                self._transport.sendto(data, (number, port))
+        except (OSError, ValueError, InvalidAddress):
+            self.unsent += 1  # Not of our family, or no address: as good as lost.
 
     def close(self) -> None:
         """Neither send nor receive any more."""
@@ -46,7 +52,7 @@ class Datagrams(asyncio.DatagramProtocol):
 
     def _number(self, host: str) -> str | None:
         """The host's number, if it is one or has been looked up."""
-        if host[-1].isdigit() or ":" in host:
+        if _is_number(host):
             return host
         until, number = self._resolved.get(host, (0.0, ""))
         if until < self._loop.time() and host not in self._resolving:
@@ -56,13 +62,16 @@ class Datagrams(asyncio.DatagramProtocol):
         return number or None
 
     async def _resolve(self, host: str) -> None:
+        own = self._transport.get_extra_info("socket")
+        number, kept_s = "", UNRESOLVED_S
         try:
-            found = await self._loop.getaddrinfo(host, None)
-        except OSError as error:
+            found = await self._loop.getaddrinfo(
+                host, None, family=own.family, type=own.type
+            )
+            number, kept_s = str(found[0][4][0]), RESOLVED_S
+        except (OSError, UnicodeError) as error:
             log.warning("no address for host %s: %s", host, error)
-            return
-        number = cast("str", found[0][4][0])
-        self._resolved[host] = (self._loop.time() + RESOLVED_S, number)
+        self._resolved[host] = (self._loop.time() + kept_s, number)
         while len(self._resolved) > MAX_RESOLVED:
             self._resolved.popitem(last=False)
 
@@ -83,3 +92,11 @@ class Datagrams(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """Somebody's port is closed. Silence says so too."""
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

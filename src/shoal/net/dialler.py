@@ -16,7 +16,7 @@ from shoal.core.hello import (
     Membership,
 )
 from shoal.core.machine import Address, PeerId
-from shoal.errors import Stranger, Unreachable
+from shoal.errors import InvalidAddress, Stranger, Unreachable
 from shoal.net.link import Link, LinkOwner
 from shoal.version import PROTOCOL
 
@@ -54,7 +54,7 @@ class Dialler:
                 return await self._dial(address, purpose)
         except ConnectionRefusedError:
             raise
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError, InvalidAddress) as error:
             raise Unreachable(
                 f"{address} does not answer ({error or 'no reply in time'}); "
                 "is a peer listening there, and is the way open?"

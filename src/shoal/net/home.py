@@ -8,10 +8,13 @@ lock            held while a peer runs; says who and where
 """
 
 import json
+import logging
 import os
 import secrets
+import time
 from base64 import b64decode, b64encode
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -24,8 +27,13 @@ from shoal.errors import DirectoryDamaged, DirectoryHeld, InvalidAddress
 from shoal.net.files import Files
 from shoal.version import DISK_FORMAT
 
+log = logging.getLogger(__name__)
+
 # A restarted peer needs one of these alive to find its network again.
 MAX_CONTACTS = 64
+
+# Longer than a look at a lock takes.
+LOOK_S = 0.3
 
 
 class Home:
@@ -42,12 +50,20 @@ class Home:
                 f"data directory {directory}: {(error.strerror or '').lower()}; "
                 "choose another with --dir"
             ) from error
-        try:
-            flock(self._lock, LOCK_EX | LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise DirectoryHeld(_held_by(directory)) from None
+        self._hold()
         self._files = Files(directory)
+
+    def _hold(self) -> None:
+        """Lock it. Who only looks whether it is locked locks it for an instant."""
+        end = time.monotonic() + LOOK_S
+        while True:
+            try:
+                return flock(self._lock, LOCK_EX | LOCK_NB)
+            except OSError:
+                if time.monotonic() > end:
+                    os.close(self._lock)
+                    raise DirectoryHeld(_held_by(self.directory)) from None
+            time.sleep(0.01)  # A lock cannot be waited for with a deadline.
 
     def close(self) -> None:
         """Let another process have it."""
@@ -102,17 +118,20 @@ class Home:
         return generation
 
     def contacts(self) -> list[Address]:
-        """Whom we knew when we last ran."""
-        stored = self._load("contacts.json") or {}
-        try:
+        """Whom we knew when we last ran. What cannot be read is only forgotten."""
+        with suppress(DirectoryDamaged, InvalidAddress, TypeError, AttributeError):
+            stored = self._load("contacts.json") or {}
             return [join(*parse(each)) for each in stored.get("addresses", [])]
-        except (AttributeError, TypeError, InvalidAddress) as error:
-            raise self._damaged("contacts.json", error) from error
+        return []
 
     def remember(self, addresses: list[Address]) -> None:
         """Keep some of these for the next start."""
-        if addresses != self.contacts():
-            self._store("contacts.json", {"addresses": addresses[:MAX_CONTACTS]})
+        kept = sorted(addresses)[:MAX_CONTACTS]
+        try:
+            if kept != self.contacts():
+                self._store("contacts.json", {"addresses": kept})
+        except OSError as error:  # They only help to start again: no reason to end.
+            log.warning("contacts are not kept: %s", error)
 
     def announce(self, **facts: str | int | float) -> None:
         """Say in the lock who runs here and where."""
@@ -201,7 +220,7 @@ def running(directory: Path) -> dict[str, Any] | None:
     except OSError:
         return None
     try:
-        flock(lock, LOCK_EX | LOCK_NB)
+        flock(lock, LOCK_SH | LOCK_NB)
     except OSError:
         try:
             return dict(json.loads(os.pread(lock, 4096, 0)))

@@ -14,7 +14,7 @@ from shoal.core.handshake import Handshake
 from shoal.core.hello import MAX_HELLO_BYTES, Decline, Greeting, Hello, Invitation
 from shoal.core.links import MAX_BATCH, Goodbye, LinkMessage
 from shoal.core.machine import PeerId
-from shoal.errors import Misbehaviour
+from shoal.errors import Misbehaviour, Overloaded
 
 # Beyond this much unwritten, a peer is too slow for more: what may be lost is.
 HIGH_WATER_BYTES = 1 << 20
@@ -65,6 +65,7 @@ class Link(asyncio.Protocol):
         self.said_goodbye = False
         self.full = False
         self.closed = False
+        self.born = self._loop.time()
 
     @property
     def peer(self) -> PeerId:
@@ -113,6 +114,9 @@ class Link(asyncio.Protocol):
             outgoing, self._outgoing = self._outgoing, []
             if not self.closed:
                 self.transport.write(links.encode_frames(outgoing))
+            if self.brimful:
+                self.refusal = Overloaded(f"{BRIM_BYTES} bytes wait unread")
+                self.transport.abort()
 
     def _greet(self, greetings: list[Greeting]) -> None:
         if greetings:

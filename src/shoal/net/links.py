@@ -17,9 +17,9 @@ from shoal.core.handshake import LINK
 from shoal.core.hello import Membership
 from shoal.core.links import Goodbye, LinkMessage, NoWay, Post, Relayed
 from shoal.core.machine import Address, PeerId
-from shoal.errors import Misbehaviour, ShoalError, Stranger, Unreachable
-from shoal.net.asking import Asking, Handler
-from shoal.net.dialler import Dialler
+from shoal.errors import Misbehaviour, Misuse, ShoalError, Stranger, Unreachable
+from shoal.net.asking import MAX_BODY_BYTES, Asking, Handler
+from shoal.net.dialler import DIAL_S, Dialler
 from shoal.net.link import Link
 from shoal.net.ways import Atlas, Relay, Way
 
@@ -34,6 +34,14 @@ LONGEST_REST_S = 2.0
 
 # A link that lost against its twin is closed when its last answers have come.
 TWIN_S = 10.0
+MAX_TWINS = 4
+
+# Whose links live shorter than this, twice in a row, is left to rest.
+SHORT_S = 2.0
+
+# Peers reached over others, and keys remembered: ten times what we are made for.
+MAX_RELAYS = 1024
+MAX_KEYS = 10_000
 
 
 class Links:
@@ -81,6 +89,8 @@ class Links:
 
     def post(self, to: PeerId, topic: str, body: bytes) -> None:
         """Send what needs no answer: attempted once, never promised."""
+        if len(body) > MAX_BODY_BYTES:
+            raise Misuse(f"a message of {len(body)} bytes: too long; open a stream")
         self.write(to, Post(topic, Raw(body)))
 
     async def meet(self, address: Address) -> PeerId | None:
@@ -177,7 +187,8 @@ class Links:
                 self._refused(peer)
             except (ShoalError, OSError) as error:
                 log.debug("no link to %s: %s", peer, error)
-        if peer not in self._links and not await self._find_relay(peer):
+        found = peer in self._links or await self._find_relay(peer)
+        if not found and peer not in self._links:  # It may have dialled us meanwhile.
             raise Unreachable(f"no way to {peer}")
 
     async def _find_relay(self, peer: PeerId) -> bool:
@@ -210,8 +221,6 @@ class Links:
         if error is None:
             if peer in self._held and peer not in self._links:
                 self._rest(peer)  # A relay serves until it can be dialled again.
-            else:
-                self._rests.pop(peer, None)
             if not self._postponed.get(peer):
                 return
             for message in self._postponed.pop(peer):
@@ -240,9 +249,11 @@ class Links:
             self.open(peer)
 
     def _give_up(self, peer: PeerId) -> None:
-        self._postponed.pop(peer, None)
+        """There is no way to a peer, unless it has opened one itself meanwhile."""
         self._relays.pop(peer, None)
-        self.asking.lost(peer)
+        if peer not in self._links:
+            self._postponed.pop(peer, None)
+            self.asking.lost(peer)
 
     def expect(self, peer: PeerId) -> None:
         """It is there, for the first time or again: what failed before says nothing."""
@@ -250,7 +261,10 @@ class Links:
         self._relays.pop(peer, None)
 
     def forget(self, peer: PeerId) -> None:
-        """It is gone: stop looking for it."""
+        """It is gone: stop looking for it, and hold on to nothing of it."""
+        for link in list(self._links.get(peer, ())):
+            link.said_goodbye = True  # We know already: no need to dial again.
+            link.transport.abort()
         self._rests.pop(peer, None)
         self._relays.pop(peer, None)
         self._postponed.pop(peer, None)
@@ -265,6 +279,8 @@ class Links:
     def trusted(self, link: Link, rest: bytes) -> None:
         """The other end is who it says: what does it want?"""
         assert link.them, "trusted without a hello"
+        if len(self._keys) >= MAX_KEYS:
+            del self._keys[next(iter(self._keys))]
         known = self._keys.setdefault(link.peer, link.them.public)
         if known != link.them.public:
             raise Stranger(f"{link.peer} had another key when we met first")
@@ -294,13 +310,20 @@ class Links:
         the smaller name dialled. Of two dialled by one side, the newer: that side
         would not have dialled again if the older one were alive.
         """
-        peer = twins[0].peer
         newest, older = twins[0], twins[1]
-        ours = self.me < peer
-        if newest.dialled != older.dialled and newest.dialled != ours:
+        at_once = newest.born - older.born < DIAL_S
+        ours = self.me < newest.peer
+        if at_once and newest.dialled != older.dialled and newest.dialled != ours:
             twins[0], twins[1] = older, newest
-        for loser in twins[1:]:
-            self._loop.call_later(TWIN_S, loser.close, "another link serves us")
+        self._loop.call_later(TWIN_S, self._retire, twins[1])
+        for crowd in twins[MAX_TWINS:]:
+            crowd.close("too many links")
+
+    def _retire(self, link: Link) -> None:
+        """Close the lesser of two twins, unless the other has died meanwhile."""
+        twins = self._links.get(link.peer, [])
+        if link in twins and twins[0] is not link:
+            link.close("another link serves us")
 
     def received(self, link: Link, messages: list[LinkMessage]) -> None:
         """Messages came over a link: act upon them, or pass them on."""
@@ -321,17 +344,15 @@ class Links:
             case Relayed() if isinstance(way, Link):
                 self._relay(sender, way, message)
             case NoWay(to):
-                self._give_up(to)
+                relay = self._relays.get(to)
+                if relay and relay.over is way:
+                    self._give_up(to)
             case Goodbye() if isinstance(way, Link):
                 way.said_goodbye = True
 
     def _relay(self, sender: PeerId, over: Link, message: Relayed) -> None:
         if message.to == self.me:
-            if message.origin in self._links:
-                way = Relay(self.me, message.origin, over)
-            else:
-                way = self._use_relay(message.origin, over)
-            self._take_all(message.origin, way, links.decode(message.body))
+            self._take_relayed(over, message)
         elif message.origin != sender:
             raise Stranger(f"{sender} speaks for {message.origin}")
         elif twins := self._links.get(message.to):
@@ -339,6 +360,19 @@ class Links:
                 twins[0].write(message)
         else:
             over.write(NoWay(message.to))
+
+    def _take_relayed(self, over: Link, message: Relayed) -> None:
+        origin = message.origin
+        if origin == self.me or not self._atlas.knows(origin):
+            return
+        if origin in self._links or len(self._relays) >= MAX_RELAYS:
+            way = Relay(self.me, origin, over)
+        else:
+            way = self._use_relay(origin, over)
+        try:
+            self._take_all(origin, way, links.decode(message.body))
+        except Misbehaviour as error:  # Not the neighbour's, who only passed it on.
+            log.warning("dropped what %s sent over %s: %s", origin, over.peer, error)
 
     def closed(self, link: Link) -> None:
         """A connection is over. If it was our last, was it the peer's end too?"""
@@ -354,5 +388,10 @@ class Links:
             return
         del self._links[peer]
         self.asking.lost(peer)
-        if not link.said_goodbye or peer in self._held:
+        if self._loop.time() - link.born > SHORT_S:
+            self._rests.pop(peer, None)
+        if peer in self._rests:
+            self._rest(peer)  # Whoever hangs up again and again is not dialled so.
+        elif link.refusal is None and (not link.said_goodbye or peer in self._held):
+            self._rests[peer] = (0.0, FIRST_REST_S / 2)
             self.open(peer)

@@ -39,7 +39,10 @@ def list_running() -> list[Running]:
     """Every peer of this user that runs on this machine, by network and port."""
     found = []
     for entry in sorted(_entries().glob("*")):
-        directory = entry.readlink()
+        try:
+            directory = entry.readlink()
+        except OSError:
+            continue  # Another command has just removed it.
         who = running(directory)
         if who is None:
             entry.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from shoal.core.flight import Topic
 from shoal.core.frames import framed
 from shoal.core.machine import PeerId
+from shoal.core.wire import decoded
 from shoal.errors import MalformedMessage, Unanswered, Unreachable
 
 # What one side should send at a time, and may.
@@ -62,6 +63,7 @@ class Stream(asyncio.BufferedProtocol):
         self._chunks: deque[bytearray] = deque()
         self._waiting_bytes = 0
         self._read_bytes = 0
+        self._moved_bytes = 0
         self._written_bytes = 0
         self._paused = False
         self._ended = False
@@ -118,11 +120,14 @@ class Stream(asyncio.BufferedProtocol):
     async def _wait(self, event: asyncio.Event) -> None:
         if self._broken:
             raise self._broken
-        if not event.is_set():
+        while not event.is_set():
+            moved = self._moved_bytes
             try:
                 async with asyncio.timeout(IDLE_S):
                     await event.wait()
             except TimeoutError:
+                if moved != self._moved_bytes:
+                    continue  # Slow, but not dead.
                 why = f"nothing moved on a stream with {self.peer} for {IDLE_S:.0f} s"
                 raise Unanswered(why) from None
         if self._broken and not (event is self._arrival and self._chunks):
@@ -160,6 +165,7 @@ class Stream(asyncio.BufferedProtocol):
         if not self._read_bytes:
             self._loop.call_soon(self._next_turn)
         self._read_bytes += count
+        self._moved_bytes += count
         self._unfilled = self._unfilled[count:]
         if not self._unfilled:
             self._filled(self._filling)
@@ -195,8 +201,8 @@ class Stream(asyncio.BufferedProtocol):
         if self._opened:
             opened, self._opened = self._opened, None
             try:
-                opened(self, _opening.decode(chunk))
-            except msgspec.MsgspecError as error:
+                opened(self, decoded(_opening, chunk))
+            except MalformedMessage as error:
                 self._break(str(error))
             return
         self.received_bytes += len(chunk)

@@ -13,6 +13,7 @@ from msgspec import Meta, Raw
 
 from shoal.core.handshake import STREAM
 from shoal.core.machine import PeerId
+from shoal.core.wire import decoded
 from shoal.errors import MalformedMessage, Unanswered, Unreachable
 from shoal.net.dialler import DIAL_S
 from shoal.net.link import Link
@@ -74,7 +75,7 @@ class Streams:
             del self._awaited[number]
 
     async def _dial_back(self, peer: PeerId, body: Raw) -> bytes:
-        number = _number.decode(body)
+        number = decoded(_number, body)
         link = await self._links.dial(peer, f"{BACK}-{number}")
         if link is None:
             raise Unreachable(f"{peer} cannot be dialled either; open its port")
@@ -114,9 +115,13 @@ class Streams:
         except Exception as error:
             stream.abort()
             self._fail(error)
+        finally:
+            stream.close()
 
 
 def _take_over(link: Link, stream: Stream, rest: bytes) -> None:
+    if link.closed:
+        raise Unreachable(f"{link.peer} closed the connection at once")
     # Reading stops so that it begins again into the stream's own buffers.
     link.transport.pause_reading()
     link.transport.set_protocol(stream)

@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 # A value of 8 MiB, a key of 64 KiB, the verb and two spaces.
 MAX_REQUEST_BYTES = (8 << 20) + (64 << 10) + 64
 
+# Without a table there is nothing to put: a verb is short.
+MAX_VERB_BYTES = 1 << 10
+
 # Beyond this much unread by the client, its requests wait unread too.
 BACKLOG_BYTES = 1 << 20
 
@@ -22,10 +25,15 @@ Answer = Callable[[bytes], bytes]
 class TextFrames(asyncio.Protocol):
     """Answers each frame with a frame."""
 
-    def __init__(self, answer: Answer, settled: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        settled: Callable[[], None],
+        longest: int = MAX_REQUEST_BYTES,
+    ) -> None:
         self._answer = answer
         self._settled = settled
-        self._reader = FrameReader(MAX_REQUEST_BYTES)
+        self._reader = FrameReader(longest)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from the door."""

@@ -16,12 +16,19 @@ class Atlas(Protocol):
     def locate(self, peer: PeerId) -> Address | None:
         """Where to dial a peer; none if it is unknown, or nobody can dial it."""
 
+    def knows(self, peer: PeerId) -> bool:
+        """Is that a member of our network?"""
+
     def relays(self, peer: PeerId) -> list[PeerId]:
         """Who has a link to a peer that nobody can dial."""
 
 
 class Way(Protocol):
     """Whatever takes a message to one peer."""
+
+    @property
+    def closed(self) -> bool:
+        """Does it lead nowhere any more?"""
 
     def write(self, message: LinkMessage) -> None:
         """Send it, at once or never."""
@@ -34,6 +41,11 @@ class Relay:
         self._me = me
         self._to = to
         self.over = over
+
+    @property
+    def closed(self) -> bool:
+        """Does it lead nowhere any more?"""
+        return self.over.closed
 
     def write(self, message: LinkMessage) -> None:
         """Send it to the neighbour to pass on."""

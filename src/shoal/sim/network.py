@@ -11,7 +11,6 @@ time pass, and what comes meanwhile waits), slowed, and started again.
 import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -265,10 +264,14 @@ class Network(Generic[MessageT, FactT]):
     ) -> None:
         target = self.nodes.get(self._at.get(address, PeerId("")))
         if target and target.low and self._open(sender.peer, target.peer):
-            with suppress(MalformedMessage):
+            try:
                 claimed, message = target.codec.decode(data)
-                catch = partial(target.low.catch, sender.address, claimed, message)
-                target.undergo(lambda: target.driver.call(catch))
+            except MalformedMessage:
+                # Only corruption and another network's seal are nobody's fault.
+                assert self.faults.corruption or target.codec is not sender.codec
+                return
+            catch = partial(target.low.catch, sender.address, claimed, message)
+            target.undergo(lambda: target.driver.call(catch))
 
     def _send(
         self, node: Node[MessageT, FactT], to: PeerId, data: bytes, give_up: float
@@ -293,7 +296,7 @@ class Network(Generic[MessageT, FactT]):
         elif target is None:
             self._refuse(node.peer, to)
         else:
-            with suppress(MalformedMessage):
+            if target.codec is node.codec:  # Another network's link is not greeted.
                 sender, message = target.codec.decode(data)
                 target.undergo(lambda: target.driver.receive(sender, message))
 

@@ -34,14 +34,14 @@ class Guard:
         if not self._is_ours(request.headers.get(hdrs.HOST, "")):
             raise _forbidden("Host", request.headers.get(hdrs.HOST, ""))
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and not _same(origin, request.host):
             raise _forbidden("Origin", origin)
         path = request.path
         if path in OPEN or (self._loopback and path in OPEN_ON_LOOPBACK):
             return
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "bearer" or not compare_digest(
-            token.strip().encode(), self._token
+            token.strip().encode(errors="surrogateescape"), self._token
         ):
             raise web.HTTPUnauthorized(
                 text="this needs the token in the file 'token' of the peer's data "
@@ -62,6 +62,13 @@ class Guard:
         except ValueError:
             return False  # A name we never gave ourselves: perhaps another's.
         return True  # A number cannot be rebound.
+
+
+def _same(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 def _forbidden(header: str, value: str) -> web.HTTPForbidden:

@@ -63,6 +63,10 @@ class Corner:
         loop = asyncio.get_running_loop()
         await loop.create_server(self._reception.door, sock=self._listening)
 
+    def knows(self, _: PeerId) -> bool:
+        """The only other one."""
+        return True
+
     def locate(self, _: PeerId) -> Address | None:
         """The only other one."""
         return self._other

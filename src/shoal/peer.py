@@ -124,9 +124,7 @@ class Peer:
 
     # Start and end
 
-    def _notice(
-        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
-    ) -> None:
+    def _notice(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What nobody caught: a bug, unless a connection just broke."""
         loop.default_exception_handler(context)
         error = context.get("exception")
@@ -323,7 +321,8 @@ class Peer:
         known = [answer for answer in answers if answer is not None]
         if any(known):
             return True
-        return False if len(known) >= min(2, self.members_service.size - 1) > 0 else None
+        enough = min(2, self.members_service.size - 1)
+        return False if len(known) >= enough > 0 else None
 
     async def _ask_dial_back(self, peer: PeerId) -> bool | None:
         body = b"\xc0"  # Our address is in our record; the question says nothing more.

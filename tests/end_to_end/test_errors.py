@@ -132,8 +132,6 @@ def test_a_chosen_peer_that_is_not_there(user: Cluster) -> None:
         ("identity.json", "\xff\0", "identity.json cannot be read"),
         ("token", "short", "copy it from another peer"),
         ("generation", "many", "generation cannot be read"),
-        ("contacts.json", '{"addresses": 5}', "contacts.json cannot be read"),
-        ("contacts.json", '{"addresses": ["a:b"]}', "contacts.json cannot be read"),
     ],
 )
 def test_a_damaged_directory(

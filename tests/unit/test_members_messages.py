@@ -99,7 +99,8 @@ def test_the_largest_digest_fits_one_datagram() -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["a:99999", "a:65536", "a:-1", "a", ":1", "a:b:1", "[::1:1", "a b:1", "é:1"]
+    "place",
+    ["a:99999", "a:65536", "a:-1", "a", ":1", "a:b:1", "[::1:1", "a b:1", "é:1"],
 )
 def test_a_place_that_cannot_be_dialled_is_refused_when_decoded(place: str) -> None:
     request = PingRequest(1, PeerId("b"), Address(place))

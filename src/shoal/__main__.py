@@ -1,5 +1,6 @@
 """The command line. Commands are imported when they are called, not before."""
 
+import os
 import sys
 
 from cyclopts import App, CycloptsError
@@ -10,19 +11,26 @@ from shoal.version import VERSION
 
 app = App(
     name="shoal",
-    help="A network of equal peers: nobody in charge, nothing acknowledged lost.",
+    help=(
+        "A network of equal peers, with nobody in charge. Commands talk to the peer "
+        "of this machine, or to the one at SHOAL_PEER=HOST:PORT, with the token in the "
+        "file SHOAL_TOKEN if it is not yours."
+    ),
     version=VERSION,
     version_flags=["--version"],
 )
-app.command("shoal.cli.up:up")
-app.command("shoal.cli.up:join")
-app.command("shoal.cli.down:down")
-app.command("shoal.cli.members:status")
-app.command("shoal.cli.members:members")
-app.command("shoal.cli.sim:sim")
-app.command("shoal.cli.demo:demo")
-app.command("shoal.cli.version:version")
-app.command("shoal.cli.completion:completion")
+for path, text in (
+    ("up:up", "Start a peer, or several."),
+    ("up:join", "Start a peer in the network of another."),
+    ("down:down", "Stop the peers of the network on this machine, or one of them."),
+    ("members:status", "How the peer is that commands on this machine talk to."),
+    ("members:members", "Who is in the network, since when, and who says so."),
+    ("sim:sim", "Play a whole network in one thread, as one seed has it."),
+    ("demo:demo", "Show a network on this machine: five peers, one killed."),
+    ("version:version", "Which version this is."),
+    ("completion:completion", "Print what makes a shell complete our commands."),
+):
+    app.command(f"shoal.cli.{path}", help=text)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
             exit_on_error=False,
             print_error=False,
         )
+        sys.stdout.flush()
     except CycloptsError as error:
         complain(Misuse(_usage(error, given)), as_json=as_json)
         sys.exit(USAGE)
@@ -43,7 +52,15 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(complain(error, as_json=as_json))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(_nobody_reads())
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _nobody_reads() -> int:
+    """Whoever read our output has gone: end as if by SIGPIPE, without a word."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def _usage(error: CycloptsError, given: list[str]) -> str:

@@ -69,7 +69,12 @@ class Client:
 
     def _understand(self, status: int, body: bytes) -> Any:  # noqa: ANN401
         text = body.decode(errors="replace").strip()
-        if status in (401, 403):
+        if status == 401:
+            raise Unauthorized(
+                f"peer {self.address}: it needs the token of its network; "
+                "set SHOAL_TOKEN to the file 'token' of one of its peers"
+            )
+        if status == 403:
             raise Unauthorized(f"peer {self.address}: {text}")
         if status == 409:
             told = json.loads(text)["error"]

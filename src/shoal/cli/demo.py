@@ -11,6 +11,7 @@ from shoal.cli.options import PLAIN, Options
 from shoal.client import Client
 from shoal.core.machine import Address
 from shoal.errors import ShoalError, Unanswered
+from shoal.net.registry import list_running
 
 PEERS = 5
 
@@ -29,6 +30,7 @@ def demo(*, options: Options = PLAIN) -> int:
             play.everything()
         finally:
             stop(play.children)
+    list_running()  # Which forgets those that are gone.
     if options.json:
         import json
 

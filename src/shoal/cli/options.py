@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 DEFAULT_TIMEOUT_S = 10.0
 
@@ -16,8 +16,10 @@ class Options:
     json: Annotated[bool, Parameter(name="--json", negative="")] = False
     """Print one JSON object or array; errors as JSON on standard error."""
 
-    timeout: Annotated[float, Parameter(name="--timeout")] = DEFAULT_TIMEOUT_S
-    """Give up after so many seconds, with exit code 124."""
+    timeout: Annotated[
+        float, Parameter(name="--timeout", validator=validators.Number(gt=0))
+    ] = DEFAULT_TIMEOUT_S
+    """Wait so many seconds for a peer, then end with exit code 124."""
 
 
 PLAIN = Options()

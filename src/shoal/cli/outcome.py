@@ -30,6 +30,10 @@ _CODES: list[tuple[type[errors.ShoalError], int]] = [
     (errors.Stranger, REFUSED),
     (errors.InvalidAddress, USAGE),
     (errors.InvalidName, USAGE),
+    (errors.DirectoryHeld, FAILED),
+    (errors.DirectoryDamaged, FAILED),
+    (errors.NotListening, FAILED),
+    (errors.Misuse, USAGE),
 ]
 
 

@@ -7,7 +7,7 @@ from shoal.cli import which
 from shoal.core import address as addresses
 from shoal.core.identity import checked_label
 from shoal.core.machine import Address
-from shoal.errors import InvalidName, NotListening
+from shoal.errors import DirectoryHeld, InvalidName, NotListening
 from shoal.net.home import read_token
 from shoal.net.registry import default_directory, list_running
 from shoal.settings import PROFILES, PeerSettings, profile_for
@@ -62,6 +62,7 @@ class Plan:
                 "if you trust everybody on that network, add --insecure"
             )
         joined = tuple(addresses.join(*addresses.parse(each)) for each in join)
+        _check_way_back(host, advertise, joined)
         chosen = profile or profile_for(host)
         if chosen not in PROFILES:
             raise InvalidName(f"profile {chosen!r}: unknown; use loopback, lan or wan")
@@ -102,6 +103,32 @@ class Plan:
             directory=self.directory / str(n),
             port=self.port + n - 1 if self.port else 0,
             name=f"{self.name}{n}" if self.name else "",
+        )
+
+
+def _check_way_back(
+    host: str, advertise: str | None, joined: tuple[Address, ...]
+) -> None:
+    """Who joins another machine must be reachable from there."""
+    far = [
+        each for each in joined if not addresses.is_loopback(addresses.parse(each)[0])
+    ]
+    if far and addresses.is_loopback(host) and not advertise:
+        raise NotListening(
+            f"address {host}: nobody at {far[0]} could dial it; "
+            "listen where they can, with --listen HOST:PORT --insecure"
+        )
+
+
+def check_alone(directory: Path) -> None:
+    """One peer does not move in where several live."""
+    if (directory / "1" / "identity.json").exists() and not (
+        directory / "identity.json"
+    ).exists():
+        many = len(list(directory.glob("*/identity.json")))
+        raise DirectoryHeld(
+            f"data directory {directory}: it holds {many} peers; bring them back with "
+            f"--peers {many}; or choose another with --dir"
         )
 
 

@@ -19,6 +19,7 @@ def sim(
     faults: str = "",
     play: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     seconds: float = 30.0,
+    facts: Annotated[bool, Parameter(negative="")] = False,
     trace: Annotated[bool, Parameter(negative="")] = False,
     options: Options = PLAIN,
 ) -> int:
@@ -40,6 +41,8 @@ def sim(
         also: restart, pause, resume, partition p0 p1 / p2, cut p0 p1, heal, slow.
     seconds
         How long to let it run in the end.
+    facts
+        Print whatever became true for a peer, not only what was lost.
     trace
         Print every effect of every machine.
     """
@@ -54,7 +57,7 @@ def sim(
         stage.play(f"faults {faults}")
     for line in [f"peers {peers}", *play, f"run {seconds}"]:
         stage.play(line)
-    told = {
+    told: dict[str, Any] = {
         "seed": seed,
         "agreed": stage.agreed(),
         "seconds": stage.network.now,
@@ -62,11 +65,28 @@ def sim(
             {"at": round(at, 4), "peer": peer, "fact": repr(fact)}
             for at, peer, fact in stage.network.facts
         ],
+        "lost": _losses(stage.network.facts),
         "views": stage.views(),
         "trace": stage.network.trace or [],
     }
+    if not (facts or options.json):
+        told["facts"] = []
     show(told, as_json=options.json, people=_print)
     return 0 if told["agreed"] else FAILED
+
+
+def _losses(facts: list[tuple[float, Any, Any]]) -> list[dict[str, Any]]:
+    """Who was lost, by how many, and when first and last."""
+    from shoal.members.facts import MemberLost
+
+    times: dict[str, list[float]] = {}
+    for at, _, fact in facts:
+        if isinstance(fact, MemberLost):
+            times.setdefault(fact.peer, []).append(round(at, 4))
+    return [
+        {"peer": peer, "by": len(each), "first": each[0], "last": each[-1]}
+        for peer, each in times.items()
+    ]
 
 
 def _print(told: dict[str, Any]) -> None:
@@ -74,7 +94,16 @@ def _print(told: dict[str, Any]) -> None:
         print(line)
     for each in told["facts"]:
         print(f"{each['at']:9.4f} {each['peer']} {each['fact']}")
-    for peer, view in told["views"].items():
-        print(f"{peer} sees {' '.join(view)}")
+    for lost in told["lost"]:
+        print(
+            f"{lost['peer']} was lost by {lost['by']}, first at {lost['first']} s, "
+            f"last at {lost['last']} s"
+        )
+    if not told["agreed"]:
+        for peer, view in told["views"].items():
+            print(f"{peer} sees {' '.join(view)}")
     agreed = "all agree" if told["agreed"] else "they do not agree"
-    print(f"seed {told['seed']}: {agreed} after {told['seconds']:g} s")
+    print(
+        f"seed {told['seed']}: {agreed} after {told['seconds']:g} s on "
+        f"{len(told['views'])} peers"
+    )

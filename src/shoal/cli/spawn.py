@@ -16,7 +16,7 @@ from shoal.cli.options import Options
 from shoal.cli.plan import Plan
 from shoal.cli.run import print_up
 from shoal.core.hello import SECRET_BYTES
-from shoal.errors import Misuse, ShoalError, Unanswered, named
+from shoal.errors import DirectoryDamaged, Misuse, Unanswered, named
 from shoal.net.home import Home, enter, read_token
 
 
@@ -62,7 +62,7 @@ def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
     children: list[Child] = []
     try:
         told = start(plans, children, until)
-    except ShoalError:
+    except BaseException:
         stop(children)
         raise
     if options.json:
@@ -101,17 +101,25 @@ def spawn(plan: Plan, join: list[str] | None = None) -> Child:
     for address in plan.join if join is None else join:
         command += ["--join", address]
     command += ["--insecure"] if plan.insecure else []
-    plan.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _enter(plan)
-    with (plan.directory / "peer.err").open("wb") as crash:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=crash,
-            stderr=crash,
-            pass_fds=[fd],
-            start_new_session=True,
-        )
+    try:
+        plan.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _enter(plan)
+        with (plan.directory / "peer.err").open("wb") as crash:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=crash,
+                stderr=crash,
+                pass_fds=[fd],
+                start_new_session=True,
+            )
+    except OSError as error:
+        os.close(fd)
+        os.close(news)
+        raise DirectoryDamaged(
+            f"data directory {plan.directory}: {(error.strerror or '').lower()}; "
+            "choose another with --dir"
+        ) from error
     os.close(fd)
     return Child(process, news, plan)
 
@@ -151,7 +159,7 @@ def _print_all(told: list[dict[str, Any]]) -> None:
 
 def _stay(children: list[Child]) -> int:
     """Stay until Ctrl-C, then stop them all."""
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     while any(child.process.poll() is None for child in children):
         if signal.sigwait(signals) != signal.SIGCHLD:

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from shoal.cli.options import PLAIN, Options
-from shoal.cli.plan import Plan
+from shoal.cli.plan import Plan, check_alone
 from shoal.core import address as addresses
 
 Flag = Parameter(negative="")
@@ -70,6 +70,8 @@ def up(
         insecure=insecure,
         log=log,
     )
+    if peers == 1:
+        check_alone(plan.directory)
     if detach or peers != 1:
         from shoal.cli.spawn import run_many
 
@@ -99,6 +101,22 @@ def join(
     ----------
     address
         HOST:PORT of any peer of that network.
+    listen
+        HOST:PORT to listen on; any free port of this machine unless told otherwise.
+    dir
+        The data directory: who the peer is, and everything it keeps.
+    detach
+        Return when it is up; stop it with: shoal down.
+    advertise
+        HOST:PORT where others dial it, if not where it listens.
+    name
+        What to call it; a suffix is added that belongs to its key.
+    zone
+        Where it stands, such as a building.
+    token
+        The file 'token' of a peer of that network.
+    insecure
+        Listen off loopback although nothing is encrypted yet.
     """
     return up(
         listen=listen,

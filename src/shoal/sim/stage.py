@@ -87,7 +87,13 @@ class Stage(Generic[MessageT, FactT]):
             raise Misuse(f"command {verb!r}: unknown; use {', '.join(commands)}")
         try:
             commands[verb](*words)
-        except (TypeError, ValueError, KeyError) as error:
+        except TypeError as error:
+            cause = "too few or too many words"
+            raise Misuse(f"command {line!r}: {cause}; see: shoal sim --help") from error
+        except KeyError as error:
+            cause = f"no peer {error} is there"
+            raise Misuse(f"command {line!r}: {cause}; see: shoal sim --help") from error
+        except ValueError as error:
             raise Misuse(f"command {line!r}: {error}; see: shoal sim --help") from error
 
     # Commands
@@ -104,6 +110,8 @@ class Stage(Generic[MessageT, FactT]):
 
     def run(self, seconds: str | float) -> None:
         """Let time pass."""
+        if not float(seconds) >= 0:
+            raise ValueError("time does not run backwards")
         self.network.run(float(seconds))
 
     def crash(self, name: str, manner: str = "") -> None:
@@ -159,8 +167,14 @@ class Stage(Generic[MessageT, FactT]):
             if name == "latency":
                 low, _, high = value.partition("-")
                 changes["latency_s"] = (float(low), float(high or low))
-            else:
+            elif name in ("loss", "duplication", "corruption"):
+                if not 0 <= float(value or "nan") <= 1:
+                    raise ValueError(f"{name} is a share from 0 to 1")
                 changes[name] = float(value)
+            else:
+                raise ValueError(
+                    f"{name!r} is none of loss, duplication, corruption, latency"
+                )
         self.network.faults = replace(self.network.faults, **changes)  # type: ignore[arg-type]
 
     def _start(self, peer: PeerId) -> None:

@@ -107,7 +107,7 @@ def test_a_command_line_without_sense(
 
 
 def test_no_peers_at_all(user: Cluster) -> None:
-    complains(user, "up", "--peers", "0", code=FAILED, kind="Misuse", says="peers 0")
+    complains(user, "up", "--peers", "0", code=USAGE, kind="Misuse", says="peers 0")
     complains(user, "members", code=UNREACHABLE, kind="NoPeer", says="shoal up")
 
 

@@ -190,7 +190,11 @@ class Beliefs:
         accusation = replace(
             member.news, state=State.SUSPECT, witness=self.me.witness, reason=reason
         )
-        return self.believe(accusation, now)
+        effects = self.believe(accusation, now)
+        if doubt := self._doubts.get(peer):
+            # Ours counts, however many witnesses there are: we judge by it.
+            doubt.confirm(accusation, self.size, self._settings)
+        return effects
 
     def answered(self, peer: PeerId) -> None:
         """Withdraw our own doubt, if any: it has answered us."""

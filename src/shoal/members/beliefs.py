@@ -139,8 +139,12 @@ class Beliefs:
             if not quietly:
                 self.rumours.spread(news, now)
             return self._turn(was, news, now)
-        if news.state == State.SUSPECT and self.roster.attest(news):
-            self._confirm(news, now)
+        if news.state == State.SUSPECT and was:
+            if self.roster.attest(news):
+                self._confirm(news, now)
+            elif rank(news) < rank(was):
+                # Somebody has not heard the contradiction: tell it once more.
+                self.rumours.spread(was, now)
         return []
 
     def _turn(self, was: News | None, news: News, now: float) -> MembersEffects:

@@ -23,7 +23,7 @@ class Health:
 
     def worsen(self, by: int) -> None:
         """Something speaks against our own hearing."""
-        self.score = min(WORST, self.score + by)
+        self.score = max(0, min(WORST, self.score + by))
 
     def improve(self) -> None:
         """We heard what we asked for."""

@@ -104,7 +104,7 @@ class Prober:
     def _note_failure(self, probe: Probe) -> None:
         # Helpers that say they are well show that we hear well; missing ones, the
         # contrary. Alone with the silent one, we cannot tell.
-        missing = len(probe.helpers) - probe.nacks if probe.helpers else 1
+        missing = len(probe.helpers) - len(probe.nacked) if probe.helpers else 1
         self._health.worsen(missing)
 
     # Their answers
@@ -133,7 +133,7 @@ class Prober:
         """A helper is well, though its errand was in vain."""
         probe = self._probes.ours.get(nonce)
         if probe and sender in probe.helpers:
-            probe.nacks += 1
+            probe.nacked[sender] = None  # Once, however often the network repeats it.
 
     # Their questions
 

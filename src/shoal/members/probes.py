@@ -5,7 +5,7 @@ over. A nonce is never used twice, so that a late answer counts for nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from random import Random
 
@@ -24,7 +24,7 @@ class Probe:
     direct_until: float
     ends: float
     helpers: tuple[PeerId, ...] = ()
-    nacks: int = 0
+    nacked: dict[PeerId, None] = field(default_factory=dict)
     helped: bool = False
     linked: bool = False
 

@@ -8,7 +8,7 @@ import pytest
 from shoal.core.machine import PeerId
 from shoal.core.wire import Codec
 from shoal.members.beliefs import Beliefs, MembersEffects
-from shoal.members.messages import Ack
+from shoal.members.messages import Ack, News
 from shoal.members.prober import Prober
 from shoal.members.probes import Probes
 from shoal.members.protocol import Members
@@ -51,8 +51,8 @@ def the_first_suspicion_kills(patch: pytest.MonkeyPatch) -> None:
 def news_dropped_after_one_send(patch: pytest.MonkeyPatch) -> None:
     honest = Rumours.pick
 
-    def once(self: Rumours, members: int, listener: PeerId | None = None) -> Any:
-        picked = honest(self, members, listener)
+    def once(self: Rumours, members: int, first: News | None = None) -> Any:
+        picked = honest(self, members, first)
         for news in picked:
             for key in [key for key in self._news if key[0] == news.profile.peer]:
                 self._drop(key)
@@ -68,11 +68,13 @@ def the_dead_remembered_for_ever(patch: pytest.MonkeyPatch) -> None:
 def a_late_answer_credited_to_the_next_probe(patch: pytest.MonkeyPatch) -> None:
     honest = Prober.acked
 
-    def generous(self: Prober, source: Any, sender: PeerId, ack: Ack) -> Any:
+    def generous(
+        self: Prober, source: Any, sender: PeerId, ack: Ack, now: float
+    ) -> Any:
         for nonce, probe in self._probes.ours.items():
             if probe.target == ack.answerer:
-                return honest(self, source, sender, Ack(nonce, ack.answerer))
-        return honest(self, source, sender, ack)
+                return honest(self, source, sender, Ack(nonce, ack.answerer), now)
+        return honest(self, source, sender, ack, now)
 
     patch.setattr(Prober, "acked", generous)
 
@@ -92,8 +94,10 @@ def probe_order_not_shuffled(patch: pytest.MonkeyPatch) -> None:
 def sender_trusted(patch: pytest.MonkeyPatch) -> None:
     honest = Prober.acked
 
-    def trusting(self: Prober, source: Any, sender: PeerId, ack: Ack) -> MembersEffects:
-        return honest(self, source, ack.answerer, ack)
+    def trusting(
+        self: Prober, source: Any, sender: PeerId, ack: Ack, now: float
+    ) -> MembersEffects:
+        return honest(self, source, ack.answerer, ack, now)
 
     patch.setattr(Prober, "acked", trusting)
 

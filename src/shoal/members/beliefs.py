@@ -87,7 +87,11 @@ class Beliefs:
 
     def tell(self, listener: PeerId) -> tuple[News, ...]:
         """What that peer should hear with the next message to it."""
-        return self.rumours.pick(self.size, listener)
+        listening = self.roster.present.get(listener)
+        if listening and listening.news.state == State.SUSPECT:
+            # Told as long as it is doubted, for only it can contradict.
+            return self.rumours.pick(self.size, listening.news)
+        return self.rumours.pick(self.size)
 
     # What we say of ourselves
 
@@ -200,10 +204,10 @@ class Beliefs:
             doubt.confirm(accusation, self.size, self._settings)
         return effects
 
-    def answered(self, peer: PeerId) -> None:
+    def answered(self, peer: PeerId, now: float) -> None:
         """Withdraw our own doubt, if any: it has answered us."""
         if doubt := self._doubts.get(peer):
-            doubt.withdraw(self.me.witness)
+            doubt.withdraw(self.me.witness, now)
 
     def accused(self) -> PeerId | None:
         """Somebody we accuse. Asked again, it answers with its contradiction."""

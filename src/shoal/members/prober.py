@@ -33,7 +33,7 @@ class Prober:
         self._health = beliefs.health
         self._probes = probes
         self._settings = settings
-        # Whose datagrams do not reach us, or ours not them: links carry all instead.
+        # Whose datagrams seem not to reach us, or ours not them: links carry all too.
         self._deaf: dict[PeerId, None] = {}
 
     @property
@@ -98,7 +98,7 @@ class Prober:
         for each in helpers:
             news = self._beliefs.tell(each.peer)
             request = PingRequest(probe.nonce, probe.target, address, news)
-            effects.append(self.to(each, request))
+            effects += self.to(each, request)
         return effects
 
     def _note_failure(self, probe: Probe) -> None:
@@ -109,7 +109,9 @@ class Prober:
 
     # Their answers
 
-    def acked(self, source: Address | None, sender: PeerId, ack: Ack) -> MembersEffects:
+    def acked(
+        self, source: Address | None, sender: PeerId, ack: Ack, now: float
+    ) -> MembersEffects:
         """Close our probe, or pass the answer on to who asked us to ask."""
         if source is not None and sender == ack.answerer:
             self._deaf.pop(sender, None)
@@ -120,7 +122,7 @@ class Prober:
                 self._health.improve()
                 if source is None and sender == probe.target and probe.helped:
                     self._deaf[sender] = None  # Its datagram would have come by now.
-                self._beliefs.answered(ack.answerer)
+                self._beliefs.answered(ack.answerer, now)
             return []
         errand = self._probes.errands.get(ack.nonce)
         if errand and errand.target == ack.answerer == sender:
@@ -164,17 +166,22 @@ class Prober:
         if nonce is None:
             return []
         ping = Ping(nonce, target, self._beliefs.tell(target))
-        return [Send(target, ping) if target in self._deaf else Cast(address, ping)]
+        return self._ways(target, address, ping)
 
     # Both
 
-    def to(
-        self, profile: Profile, message: MembersMessage
-    ) -> Send[MembersMessage] | Cast[MembersMessage]:
-        """By datagram, unless datagrams to that peer are known to fail."""
-        if profile.peer in self._deaf:
-            return Send(profile.peer, message)
-        return Cast(profile.address, message)
+    def to(self, profile: Profile, message: MembersMessage) -> MembersEffects:
+        """By datagram; by link too if datagrams to that peer have failed."""
+        return self._ways(profile.peer, profile.address, message)
+
+    def _ways(
+        self, peer: PeerId, address: Address, message: MembersMessage
+    ) -> MembersEffects:
+        # Not by link alone: where packets are lost, what waits for one sent again
+        # holds up all behind it.
+        if peer in self._deaf:
+            return [Cast(address, message), Send(peer, message)]
+        return [Cast(address, message)]
 
     def greet(self, peer: PeerId) -> None:
         """Probe a newcomer in this round already, not only in the next."""

@@ -178,7 +178,7 @@ class Members:
                 effects += self._prober.answer(source, sender, message)
             case Ack(news=news):
                 effects = self._beliefs.hear(news, now)
-                effects += self._prober.acked(source, sender, message)
+                effects += self._prober.acked(source, sender, message, now)
             case PingRequest(news=news):
                 effects = self._beliefs.hear(news, now)
                 effects += self._prober.run_errand(source, sender, message, now)
@@ -222,7 +222,7 @@ class Members:
         effects: MembersEffects = []
         for each in self._beliefs.some(FANOUT):
             if news := self._beliefs.tell(each.news.profile.peer):
-                effects.append(self._prober.to(each.news.profile, Gossip(news)))
+                effects += self._prober.to(each.news.profile, Gossip(news))
         self._beliefs.rumours.rest(now + self._settings.gossip_s)
         return effects
 
@@ -232,7 +232,9 @@ class Members:
         self._digest_pause = min(2 * self._digest_pause, self._settings.digest_s)
         digest = self._exchange.digest()
         return [
-            self._prober.to(each.news.profile, digest) for each in self._beliefs.some(1)
+            effect
+            for each in self._beliefs.some(1)
+            for effect in self._prober.to(each.news.profile, digest)
         ]
 
     def _reunite(self, now: float) -> MembersEffects:

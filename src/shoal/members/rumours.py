@@ -43,17 +43,13 @@ class Rumours:
         """A round is told; the next begins then, if anything is left to tell."""
         self.due = until if self._news else inf
 
-    def pick(self, members: int, listener: PeerId | None = None) -> tuple[News, ...]:
-        """The few least told; to the suspected itself, first what is said of it."""
-        if not self._news:
-            return ()
+    def pick(self, members: int, first: News | None = None) -> tuple[News, ...]:
+        """That, and the few least told."""
+        picked = [first] if first else []
+        room = NEWS_BYTES - sum(map(encoded_bytes, picked))
         limit = TELLINGS_PER_DECADE * ceil(log10(members + 1))
-        keys = nsmallest(
-            MAX_NEWS,
-            self._told,
-            key=lambda key: (key[0] != listener, self._told[key]),
-        )
-        room, picked = NEWS_BYTES, []
+        others = (key for key in self._told if self._news[key] != first)
+        keys = nsmallest(MAX_NEWS - len(picked), others, key=self._told.__getitem__)
         for key in keys:
             room -= encoded_bytes(self._news[key])
             if room < 0:

@@ -37,7 +37,8 @@ class Suspicion:
         if len(self.refused) >= min(REFUSALS_WANTED, members - 1):
             self.due = self.began  # Now: nothing is left to wait for.
 
-    def withdraw(self, doubter: PeerId) -> None:
-        """Doubt no longer: it has answered after all."""
+    def withdraw(self, doubter: PeerId, now: float) -> None:
+        """Doubt no longer: it has answered after all. Only later silence counts."""
         self.doubters.pop(doubter, None)
         self.refused.pop(doubter, None)
+        self.began = now

@@ -22,13 +22,14 @@ from shoal.members.facts import MemberFound, MemberLeft, MemberLost, MembersFact
 from shoal.members.messages import Profile, Reason
 from shoal.members.service import TOPIC, MemberRecord, MembersService
 from shoal.net.datagrams import Datagrams
-from shoal.net.door import FRAMES, HTTP, TEXT, Reception
+from shoal.net.door import FRAMES, HTTP, JSON, RESP, TEXT, Reception
 from shoal.net.home import Home
 from shoal.net.host import bind, connection_limit, machine_identity
 from shoal.net.links import Links
 from shoal.net.streams import Streams
-from shoal.net.verbs import MAX_VERB_BYTES, TextFrames, no_table
 from shoal.settings import PeerSettings
+from shoal.table.service import TableService
+from shoal.table.storage import Log, Memory, Storage
 from shoal.version import VERSION
 from shoal.web.api import Pages
 from shoal.web.guard import Guard
@@ -147,12 +148,16 @@ class Peer:
         host, port = listening.getsockname()[:2]
         self.address = settings.advertise or addresses.join(host, port)
         self._make_net()
-        self._make_members()
+        generation = self._home.next_generation()
+        self._make_members(generation)
+        self._make_table(generation)
         self._make_web(host)
         self.reception = Reception(
             {
                 FRAMES: self.links.accept,
-                TEXT: lambda settled: TextFrames(no_table, settled, MAX_VERB_BYTES),
+                TEXT: self.table_service.verbs_client,
+                RESP: self.table_service.redis_client,
+                JSON: self.table_service.lines_client,
                 HTTP: lambda _: self.web.protocol(),
             },
             settings.max_connections or connection_limit(),
@@ -182,14 +187,14 @@ class Peer:
         )
         self.streams = Streams(self.links, self.fail)
 
-    def _make_members(self) -> None:
+    def _make_members(self, generation: int) -> None:
         settings = self._settings
         profile = Profile(self.name, self.address, self._host, settings.zone)
         self.members_service = MembersService(
             profile,
             list(dict.fromkeys([*settings.join, *self._home.contacts()])),
             settings.members,
-            generation=self._home.next_generation(),
+            generation=generation,
             secret=self.membership.secret,
             wires=self,
             fail=self.fail,
@@ -197,6 +202,20 @@ class Peer:
         self.members_service.listen(self._attend)
         self.links.on_post(TOPIC, self.members_service.posted)
         self.links.serve("dial-back", self._dial_back)
+
+    def _make_table(self, start: int) -> None:
+        settings = self._settings
+        storage: Storage = Memory()
+        if settings.storage == "log":
+            storage = Log(self._home.files("table"), self.name)
+        self.table_service = TableService(
+            self.name,
+            storage,
+            start=start,
+            durability=settings.durability,
+            fail=self.fail,
+        )
+        self.table_service.start()
 
     def _make_web(self, host: str) -> None:
         names = (socket.gethostname().lower(), addresses.parse(self.address)[0].lower())
@@ -218,6 +237,7 @@ class Peer:
         self.members_service.stop()
         self.streams.stop()
         self.datagrams.close()
+        await self.table_service.stop()
         await self.web.close()
         self.reception.close()
 

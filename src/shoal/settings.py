@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from shoal.core.address import LOOPBACK, is_loopback
 from shoal.core.machine import Address
 from shoal.members.settings import MembersSettings
+from shoal.table.messages import Durability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,8 @@ class PeerSettings:
     zone: str = ""
     insecure: bool = False
     profile: str = "loopback"
+    storage: Literal["log", "memory"] = "log"
+    durability: Durability = "always"
     members: MembersSettings = field(default_factory=MembersSettings)
     # Descriptors are what runs out first; the default is what `ulimit -n` leaves.
     max_connections: int | None = None

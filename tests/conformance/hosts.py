@@ -15,7 +15,8 @@ from shoal.net.door import FRAMES, TEXT, Reception
 from shoal.net.home import membership
 from shoal.net.links import Links
 from shoal.net.streams import Streams
-from shoal.net.verbs import TextFrames
+from shoal.table.service import TableService
+from shoal.table.storage import Memory
 
 SECRET = b"sixteen bytes of"
 
@@ -45,22 +46,6 @@ async def until(condition: Callable[[], object], within_s: float = 5) -> None:
             await asyncio.sleep(0.005)
 
 
-class Shelf:
-    """A table good enough to answer verbs."""
-
-    def __init__(self) -> None:
-        self.kept: dict[bytes, bytes] = {}
-
-    def answer(self, request: bytes) -> bytes:
-        match request.split(b" ", 2):
-            case [b"put", key, value]:
-                self.kept[key] = value
-                return b"SUCCESS"
-            case [b"get", key]:
-                return self.kept.get(key, b"NONE")
-        return b"ERROR"
-
-
 class Host:
     """One peer's links, its door, and where the others are."""
 
@@ -72,7 +57,6 @@ class Host:
         self.relaying: list[PeerId] = []
         self.gone: list[PeerId] = []
         self.bugs: list[Exception] = []
-        self.shelf = Shelf()
         self.visitors: list[asyncio.StreamWriter] = []
 
     def locate(self, peer: PeerId) -> Address | None:
@@ -101,9 +85,14 @@ class Host:
             inviting=inviting,
         )
         self.streams = Streams(self.links, self.bugs.append)
+        table = TableService(
+            self.name, Memory(), start=1, durability="none", fail=self.bugs.append
+        )
+        table.start()
+        self.table_service = table
         self.reception.dialects = {
             FRAMES: self.links.accept,
-            TEXT: lambda settled: TextFrames(self.shelf.answer, settled),
+            TEXT: table.verbs_client,
         }
 
     async def visit(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -123,6 +112,7 @@ class Host:
             self.links._closing = True
         await self.links.close("the test is over")
         self.streams.stop()
+        await self.table_service.stop()
         await asyncio.sleep(0.01)
         self.reception.close()
 

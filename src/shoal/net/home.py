@@ -124,6 +124,12 @@ class Home:
             return [join(*parse(each)) for each in stored.get("addresses", [])]
         return []
 
+    def files(self, name: str) -> Files:
+        """A directory within, made if missing."""
+        directory = self.directory / name
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return Files(directory)
+
     def remember(self, addresses: list[Address]) -> None:
         """Keep some of these for the next start."""
         kept = sorted(addresses)[:MAX_CONTACTS]

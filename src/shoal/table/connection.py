@@ -1,0 +1,177 @@
+"""One client's connection: what it says goes to its talk, what it is told goes back.
+
+Answers leave in order, each when what it rests on is safe. A client that does not read
+is not read from; one that still does not read is cut off.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import time
+from typing import Protocol, cast
+
+from shoal.table.protocol import Table
+from shoal.table.talk import Talk
+
+log = logging.getLogger(__name__)
+
+# Unread by the client up to this, its requests are still answered.
+BACKLOG_BYTES = 1 << 20
+
+# Unread news of channels up to this is kept for it; Redis's limit for subscribers.
+NEWS_BYTES = 32 << 20
+
+# A client that has read nothing for so long will not.
+PATIENCE_S = 60.0
+
+# Answers, how many they are, and the batch they rest on.
+_Waiting = tuple[int, bytes, int]
+
+
+class Committing(Protocol):
+    """What a connection needs of whoever commits changes."""
+
+    def wait(self, connection: "Connection") -> None:
+        """Call `release` when more is safe."""
+
+
+class Connection(asyncio.Protocol):
+    """Carries one conversation."""
+
+    def __init__(
+        self,
+        table: Table,
+        committing: Committing,
+        make_talk: Callable[["Connection"], Talk],
+        settled: Callable[[], None],
+    ) -> None:
+        self._table = table
+        self._committing = committing
+        self._make_talk = make_talk
+        self._settled: Callable[[], None] | None = settled
+        self._waiting: deque[_Waiting] = deque()
+        self._patience: asyncio.TimerHandle | None = None
+        self._blocked = False
+
+    @property
+    def address(self) -> str:
+        """Where the client calls from."""
+        peer = self._transport.get_extra_info("peername") or ("?", 0)
+        return f"{peer[0]}:{peer[1]}"
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection over from the door."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(BACKLOG_BYTES)
+        self._talk = self._make_talk(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what the client asks."""
+        table, talk = self._table, self._talk
+        table.begin(time())
+        replies = talk.hear(data)
+        ticket = table.rests_on
+        if replies:
+            if self._settled:
+                self._settled()
+                self._settled = None
+            if ticket or self._waiting:
+                self._waiting.append((ticket, replies, talk.answered))
+                self._committing.wait(self)
+            else:
+                self._transport.write(replies)
+        if talk.ended or talk.paused:
+            self._pause()
+
+    def eof_received(self) -> bool:
+        """It asks no more; what it asked is still answered."""
+        self._talk.ended = True
+        self._pause()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It has gone."""
+        self._waiting.clear()
+        if self._patience:
+            self._patience.cancel()
+        self._talk.close()
+
+    # Answers
+
+    def release(self, safe: int, refused: int, why: str) -> bool:
+        """All up to one batch is safe, all after it up to another refused.
+
+        False if answers are still waiting.
+        """
+        waiting = self._waiting
+        ready: list[bytes] = []
+        while waiting and waiting[0][0] <= max(safe, refused):
+            ticket, replies, count = waiting.popleft()
+            if ticket > safe:
+                replies = self._talk.refused(count, why)
+            ready.append(replies)
+        if ready and not self._transport.is_closing():
+            self._transport.write(b"".join(ready))
+        if not waiting and (self._talk.ended or self._talk.paused):
+            self._pause()
+        return not waiting
+
+    def push(self, news: bytes) -> None:
+        """Tell the client something it did not ask just now."""
+        if self._transport.is_closing():
+            return
+        if self._waiting:
+            self._waiting.append((0, news, 0))
+        else:
+            self._transport.write(news)
+        held = sum(len(replies) for _, replies, _ in self._waiting)
+        if self._transport.get_write_buffer_size() + held > NEWS_BYTES:
+            self._cut(f"{NEWS_BYTES >> 20} MiB of news are unread")
+
+    # Clients that do not read
+
+    def pause_writing(self) -> None:
+        """The client does not read: let its requests wait too."""
+        self._blocked = True
+        self._transport.pause_reading()
+        self._wait_for_reader(self._transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._blocked = False
+        if self._patience:
+            self._patience.cancel()
+        self._transport.resume_reading()
+        if self._talk.paused:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Go on with what is left, or end, once the client has what it was told."""
+        if self._waiting or self._transport.is_closing():
+            return  # `release` comes back here.
+        if self._talk.ended:
+            self._transport.close()
+        elif not self._blocked:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._talk.paused and not self._blocked and not self._waiting:
+            self.data_received(b"")
+
+    def _wait_for_reader(self, unread: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(PATIENCE_S, self._judge, unread)
+
+    def _judge(self, unread: int) -> None:
+        left = self._transport.get_write_buffer_size()
+        if left < unread:
+            self._wait_for_reader(left)
+        else:
+            self._cut(f"it has read nothing for {PATIENCE_S:g} s")
+
+    def _cut(self, why: str) -> None:
+        log.warning("client %s is cut off: %s", self.address, why)
+        self._transport.abort()

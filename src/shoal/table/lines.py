@@ -1,0 +1,191 @@
+"""Lines of JSON, a request each: {"method": "insert", "key": "zebra", "value": …}.
+
+Three outcomes are told apart: {"status": "OK", "result": …}, {"status": "exception",
+"type": "KeyError", …} of an operation that failed, {"status": "invalid", …} of a
+request that is none. No request ends the conversation but one that is too long.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Callable  # noqa: TC003 - it is shorter so.
+from typing import Any
+
+import re2
+
+from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS, Entry
+from shoal.table.protocol import Table
+
+# The longest value, escaped at worst six for one, and its key.
+MAX_LINE_BYTES = 6 * (MAX_VALUE_BYTES + MAX_KEY_BYTES) + 1024
+
+# A scan that finds more says so: it would not be read in one line.
+MAX_FOUND_BYTES = 8 * MAX_VALUE_BYTES
+
+MAX_PATTERN_BYTES = 1 << 10
+
+
+class _Invalid(Exception):
+    """The request is none: its kind, and why."""
+
+
+class LinesTalk:
+    """One client that speaks JSON."""
+
+    def __init__(self, table: Table) -> None:
+        self.ended = self.paused = False
+        self.answered = 0
+        self._table = table
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._methods: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "insert": self._insert,
+            "lookup": self._lookup,
+            "remove": self._remove,
+            "scan": self._scan,
+            "size": self._size,
+            "query": self._query,
+        }
+
+    def hear(self, data: bytes) -> bytes:
+        """Answer every whole line."""
+        self.answered = 0
+        if b"\n" not in data:
+            self._pieces.append(data)
+            self._held += len(data)
+            if self._held <= MAX_LINE_BYTES:
+                return b""
+            self.ended, self.answered = True, 1
+            return _line(_invalid("TooLong", f"a line has {MAX_LINE_BYTES} bytes"))
+        *lines, rest = b"".join([*self._pieces, data]).split(b"\n")
+        self._pieces, self._held = [rest] if rest else [], len(rest)
+        replies = [self._answer(line) for line in lines if line.strip()]
+        self.answered = len(replies)
+        return b"".join(map(_line, replies))
+
+    def refused(self, count: int, why: str) -> bytes:
+        """So many failures."""
+        return _line(_failed("Refused", why)) * count
+
+    def close(self) -> None:
+        """Nothing is kept of a client."""
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            return _invalid("NotJSON", str(error))
+        if not isinstance(request, dict):
+            return _invalid("NotJSON", "a request is an object")
+        method = request.get("method")
+        run = self._methods.get(method) if isinstance(method, str) else None
+        if run is None:
+            return _invalid("InvalidMethod", f"there are {', '.join(self._methods)}")
+        try:
+            return {"status": "OK", "result": run(request)}
+        except KeyError as missing:
+            return _failed("KeyError", f"no key {missing.args[0]!r}")
+        except _Invalid as error:
+            return _invalid(*error.args)
+
+    # Methods
+
+    def _insert(self, request: dict[str, Any]) -> None:
+        if "value" not in request:
+            raise _Invalid("MissingValue", "insert needs a value")
+        key = _key(request)
+        try:
+            value = json.dumps(
+                request["value"], separators=(",", ":"), allow_nan=False
+            ).encode()
+        except (ValueError, RecursionError) as error:
+            raise _Invalid("NotJSON", str(error)) from None
+        if len(value) > MAX_VALUE_BYTES:
+            raise _Invalid("TooLong", f"a value has at most {MAX_VALUE_BYTES} bytes")
+        self._table.put(key, value)
+
+    def _lookup(self, request: dict[str, Any]) -> Any:  # noqa: ANN401 - what JSON says.
+        return _value(self._found(request))
+
+    def _remove(self, request: dict[str, Any]) -> Any:  # noqa: ANN401
+        entry = self._found(request)
+        self._table.drop(_key(request))
+        return _value(entry)
+
+    def _scan(self, request: dict[str, Any]) -> list[list[Any]]:
+        pattern = _pattern(request)
+        found, size = [], 0
+        self._table.rest_on_all()
+        for slot in range(SLOTS):
+            for key, entry in self._table.living(slot):
+                if pattern.search(key):
+                    size += len(key) + len(entry.value)
+                    if size > MAX_FOUND_BYTES:
+                        raise _Invalid("TooMuch", "more is found than fits in a line")
+                    found.append([_text(key), _value(entry)])
+        return found
+
+    def _size(self, _: dict[str, Any]) -> int:
+        self._table.rest_on_all()
+        return self._table.size
+
+    def _query(self, request: dict[str, Any]) -> bool:
+        return self._table.find(_key(request)) is not None
+
+    def _found(self, request: dict[str, Any]) -> Entry:
+        entry = self._table.find(_key(request))
+        if entry is None:
+            raise KeyError(request["key"])
+        return entry
+
+
+def _key(request: dict[str, Any]) -> bytes:
+    key = request.get("key")
+    if not isinstance(key, str):
+        raise _Invalid("InvalidKey", "the key is to be a string")
+    data = key.encode(errors="surrogatepass")
+    if len(data) > MAX_KEY_BYTES:
+        raise _Invalid("TooLong", f"a key has at most {MAX_KEY_BYTES} bytes")
+    return data
+
+
+def _pattern(request: dict[str, Any]) -> Any:  # noqa: ANN401 - re2 has no types.
+    text = request.get("regex")
+    if not isinstance(text, str) or len(text) > MAX_PATTERN_BYTES:
+        raise _Invalid(
+            "InvalidRegex", f"regex is to be a string, at most {MAX_PATTERN_BYTES}"
+        )
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(text.encode(), options=options)
+    except re2.error as error:
+        cause = error.args[0] if error.args else "not a pattern"
+        shown = cause.decode() if isinstance(cause, bytes) else str(cause)
+        raise _Invalid("InvalidRegex", shown) from None
+
+
+def _value(entry: Entry) -> Any:  # noqa: ANN401
+    """The document; what another dialect stored, as a string if it is one."""
+    try:
+        return json.loads(entry.value)
+    except (ValueError, RecursionError):
+        return _text(entry.value)
+
+
+def _text(data: bytes) -> str | dict[str, str]:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(data).decode()}
+
+
+def _failed(kind: str, why: str) -> dict[str, Any]:
+    return {"status": "exception", "type": kind, "message": why}
+
+
+def _invalid(kind: str, why: str) -> dict[str, Any]:
+    return {"status": "invalid", "type": kind, "message": why}
+
+
+def _line(reply: dict[str, Any]) -> bytes:
+    return json.dumps(reply, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,248 @@
+"""The table: what each key has, who may say so, and when it may be told.
+
+One owner of all slots: an answer is a lookup, a change is a line in the batch that is
+committed next. The invariant: nothing is told before all it rests on is committed. A
+change is seen at once by the next command, but every answer names the batch it rests
+on, and leaves when that one is safe; if it cannot be made safe, the table is again as
+before it, and nobody was told otherwise.
+"""
+
+from binascii import crc_hqx
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+
+from shoal.table.deadlines import Deadlines
+from shoal.table.messages import NEVER, SLOTS, Ballot, Entry, Group, Record
+from shoal.table.slots import slot_of
+
+Slot = dict[bytes, Entry]
+
+# Ended keys are dropped in portions, so that nobody waits for a million of them.
+EXPIRE_AT_ONCE = 256
+
+# A random slot is tried so often before all are looked through.
+RANDOM_TRIES = 32
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is committed together: the changes, and how to take each back."""
+
+    ticket: int
+    groups: list[Group] = field(default_factory=list)
+    undo: list["Entry | _Flushed | None"] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flushed:
+    """All there was."""
+
+    slots: list[Slot]
+    size: int
+
+
+class Table:
+    """The keys of one peer that owns all slots."""
+
+    def __init__(self, ballot: Ballot, rng: Random, *, logged: bool) -> None:
+        """`logged`: changes are committed to a log before anybody is told of them."""
+        self.slots: list[Slot] = [{} for _ in range(SLOTS)]
+        self.size = 0
+        self.now_ms = 0
+        # The batch that the answers given since `begin` rest on; 0 if on none.
+        self.rests_on = 0
+        # Changed and not yet safe: which batch makes it so.
+        self.dirty: dict[bytes, int] = {}
+        # Told what happens to keys, if anybody listens: the event and the key.
+        self.told: Callable[[str, bytes], None] | None = None
+        self._ballot = ballot
+        self._rng = rng
+        self.logged = logged
+        self._sequence = 0
+        self._open = Batch(1)
+        self._records: list[Record] = []
+        self._committing: deque[Batch] = deque()
+        self._deadlines = Deadlines(self._stands)
+
+    # Time
+
+    @property
+    def deadline(self) -> float:
+        """When a key may end, in seconds since 1970."""
+        return self._deadlines.next_ms / 1000
+
+    def begin(self, now: float) -> None:
+        """A turn of commands begins: it is now, and they rest on nothing yet."""
+        self.now_ms = int(now * 1000)
+        self.rests_on = 0
+
+    def wake(self, now: float) -> None:
+        """Drop some of the keys that have ended."""
+        self.begin(now)
+        for key in self._deadlines.take_due(self.now_ms, EXPIRE_AT_ONCE):
+            self._end(key)
+
+    # One key
+
+    def find(self, key: bytes) -> Entry | None:
+        """What a key has, if anything."""
+        entry = self.slots[slot_of(key)].get(key)
+        if key in self.dirty:
+            self.rests_on = max(self.rests_on, self.dirty[key])
+        if entry is not None and entry.deadline_ms and entry.deadline_ms <= self.now_ms:
+            # Its end is written down before anybody is told: no slower clock, not
+            # even our own after a restart, may bring it back.
+            self._end(key)
+            return None
+        return entry
+
+    def put(self, key: bytes, value: bytes, deadline_ms: int = NEVER) -> None:
+        """Let a key have that from now on."""
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & (SLOTS - 1)
+        entries = self.slots[slot]
+        before = entries.get(key)
+        if before is None:
+            self.size += 1
+        self._sequence = sequence = self._sequence + 1
+        entries[key] = Entry(value, deadline_ms, self._ballot, sequence)
+        if deadline_ms:
+            self._deadlines.add(key, deadline_ms)
+        if self.logged:
+            self._records.append((slot, key, sequence, deadline_ms, value))
+            self._open.undo.append(before)
+            self.dirty[key] = self.rests_on = self._open.ticket
+
+    def drop(self, key: bytes) -> bool:
+        """Let a key have nothing; false if it had nothing."""
+        slot = slot_of(key)
+        before = self.slots[slot].pop(key, None)
+        if before is None:
+            return False
+        self.size -= 1
+        self._sequence += 1
+        if self.logged:
+            self._records.append((slot, key, self._sequence, NEVER, None))
+            self._open.undo.append(before)
+            self.dirty[key] = self.rests_on = self._open.ticket
+        return True
+
+    def tell(self, event: str, key: bytes) -> None:
+        """Something happened to a key, by that name."""
+        if self.told:
+            self.told(event, key)
+
+    def _end(self, key: bytes) -> None:
+        self.drop(key)
+        self.tell("expired", key)
+
+    # Many keys
+
+    def flush(self) -> None:
+        """Let no key have anything."""
+        before = _Flushed(self.slots, self.size)
+        self.slots, self.size = [{} for _ in range(SLOTS)], 0
+        self._deadlines.clear()
+        if self.logged:
+            self._close_group()
+            self._open.groups.append(Group(self._ballot, [], flushed=True))
+            self._open.undo.append(before)
+            self.rests_on = self._open.ticket
+
+    def rest_on_all(self) -> None:
+        """The answer depends on every change made so far."""
+        if self._records or self._open.groups:
+            self.rests_on = self._open.ticket
+        elif self._committing:
+            self.rests_on = max(self.rests_on, self._committing[-1].ticket)
+
+    def living(self, slot: int) -> Iterator[tuple[bytes, Entry]]:
+        """The keys of a slot that have not ended."""
+        for key, entry in self.slots[slot].items():
+            if not entry.deadline_ms or entry.deadline_ms > self.now_ms:
+                yield key, entry
+
+    def random_key(self) -> bytes | None:
+        """Some key, if there is any."""
+        for _ in range(RANDOM_TRIES):
+            if entries := list(self.living(self._rng.randrange(SLOTS))):
+                return self._rng.choice(entries)[0]
+        full = [slot for slot, entries in enumerate(self.slots) if entries]
+        self._rng.shuffle(full)
+        for slot in full:
+            for key, _ in self.living(slot):
+                return key
+        return None
+
+    # Committing
+
+    def take(self) -> Batch | None:
+        """What is to be committed next, if anything; a new batch is begun."""
+        self._close_group()
+        if not self._open.groups:
+            return None
+        batch, self._open = self._open, Batch(self._open.ticket + 1)
+        self._committing.append(batch)
+        return batch
+
+    def committed(self, ticket: int) -> None:
+        """All batches up to that one are safe."""
+        while self._committing and self._committing[0].ticket <= ticket:
+            batch = self._committing.popleft()
+            for group in batch.groups:
+                for _, key, *_ in group.records:
+                    if self.dirty.get(key) == batch.ticket:
+                        del self.dirty[key]
+
+    def refused(self) -> int:
+        """No batch under way can be made safe: as if they had never been.
+
+        The number of the last one: answers that rest on them are void.
+        """
+        last = self.take()
+        for batch in reversed(self._committing):
+            for group in reversed(batch.groups):
+                for record in reversed(group.records):
+                    self._restore(record, batch.undo.pop())
+                if group.flushed:
+                    self._unflush(batch.undo.pop())
+        self._committing.clear()
+        self.dirty.clear()
+        return last.ticket if last else self._open.ticket - 1
+
+    def load(self, key: bytes, entry: Entry) -> None:
+        """A key had that when the peer last ran."""
+        self.slots[slot_of(key)][key] = entry
+        self.size += 1
+        if entry.deadline_ms:
+            self._deadlines.add(key, entry.deadline_ms)
+
+    def _close_group(self) -> None:
+        if self._records:
+            self._open.groups.append(Group(self._ballot, self._records))
+            self._records = []
+
+    def _restore(self, record: Record, before: "Entry | _Flushed | None") -> None:
+        assert not isinstance(before, _Flushed)
+        slot, key = record[0], record[1]
+        entries = self.slots[slot]
+        self.size += (before is not None) - (key in entries)
+        if before is None:
+            entries.pop(key, None)
+        else:
+            entries[key] = before
+            if before.deadline_ms:
+                self._deadlines.add(key, before.deadline_ms)
+
+    def _unflush(self, before: "Entry | _Flushed | None") -> None:
+        assert isinstance(before, _Flushed)
+        self.slots, self.size = before.slots, before.size
+        for entries in self.slots:
+            for key, entry in entries.items():
+                if entry.deadline_ms:
+                    self._deadlines.add(key, entry.deadline_ms)
+
+    def _stands(self, key: bytes, deadline_ms: int) -> bool:
+        entry = self.slots[slot_of(key)].get(key)
+        return entry is not None and entry.deadline_ms == deadline_ms

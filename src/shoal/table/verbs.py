@@ -1,0 +1,84 @@
+"""Text in frames: a verb, a space, the rest. One reply a frame, in order.
+
+A stored NONE looks like a missing key here, and a key has no space in it: who minds
+speaks Redis's protocol.
+"""
+
+from shoal.core.frames import FrameReader, framed
+from shoal.errors import MalformedMessage
+from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS
+from shoal.table.protocol import Table
+
+# The longest key and value, the verb and two spaces.
+MAX_REQUEST_BYTES = MAX_VALUE_BYTES + MAX_KEY_BYTES + 64
+
+# All keys go into one frame, up to this; more is listed by `shoal keys`.
+MAX_LISTING_BYTES = MAX_VALUE_BYTES
+
+_SUCCESS, _FAILURE, _NONE = b"SUCCESS", b"FAILURE", b"NONE"
+
+
+class VerbsTalk:
+    """One client that speaks in verbs."""
+
+    def __init__(self, table: Table) -> None:
+        self.ended = self.paused = False
+        self.answered = 0
+        self._table = table
+        self._reader = FrameReader(MAX_REQUEST_BYTES)
+
+    def hear(self, data: bytes) -> bytes:
+        """Answer every whole frame."""
+        try:
+            requests = self._reader.feed(data)
+        except MalformedMessage as error:
+            self.ended, self.answered = True, 1
+            return _error(str(error))
+        self.answered = len(requests)
+        return b"".join(self._answer(bytes(each)) for each in requests)
+
+    def refused(self, count: int, why: str) -> bytes:
+        """So many errors."""
+        return _error(why) * count
+
+    def close(self) -> None:
+        """Nothing is kept of a client."""
+
+    def _answer(self, request: bytes) -> bytes:
+        verb, _, rest = request.partition(b" ")
+        match verb:
+            case b"put":
+                key, space, value = rest.partition(b" ")
+                if not space:
+                    return _error("put needs a key and a value: put KEY VALUE")
+                return self._put(key, value)
+            case b"get":
+                entry = self._table.find(rest)
+                return framed(entry.value if entry else _NONE)
+            case b"rem":
+                gone = self._table.find(rest) is not None and self._table.drop(rest)
+                return framed(_SUCCESS if gone else _FAILURE)
+            case b"keys" if not rest:
+                return self._keys()
+        name = verb[:32].decode(errors="replace")
+        return _error(f"unknown verb {name!r}; there are put, get, rem and keys")
+
+    def _put(self, key: bytes, value: bytes) -> bytes:
+        if len(key) > MAX_KEY_BYTES or len(value) > MAX_VALUE_BYTES:
+            return _error(
+                f"at most {MAX_KEY_BYTES} bytes are a key, {MAX_VALUE_BYTES} a value"
+            )
+        self._table.put(key, value)
+        return framed(_SUCCESS)
+
+    def _keys(self) -> bytes:
+        self._table.rest_on_all()
+        keys = [key for slot in range(SLOTS) for key, _ in self._table.living(slot)]
+        listing = b"\n".join(keys)
+        if len(listing) > MAX_LISTING_BYTES:
+            return _error(f"{len(keys)} keys are too many for a frame: shoal keys")
+        return framed(listing)
+
+
+def _error(why: str) -> bytes:
+    return framed(f"ERROR {why}".encode())

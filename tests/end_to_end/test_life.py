@@ -123,6 +123,14 @@ def test_version_and_completion(user: Cluster) -> None:
         assert "members" in done.stdout
 
 
+def test_a_peer_of_ours_is_known_by_any_name_of_its_place(
+    sharer: Cluster, node: Node
+) -> None:
+    chosen = {"SHOAL_PEER": f"localhost:{parse(node.address)[1]}"}
+    assert sharer.ask("status", environment=chosen)["name"] == node.name
+    assert [m["name"] for m in sharer.ask("members", environment=chosen)] == [node.name]
+
+
 def test_two_networks_do_not_meet_and_must_be_told_apart(user: Cluster) -> None:
     [one], [other] = user.up(), user.up()
     assert one.network != other.network

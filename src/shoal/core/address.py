@@ -36,4 +36,13 @@ def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
+
+
+def are_same(one: Address, other: Address) -> bool:
+    """Do both mean one place? `localhost` is any loopback address."""
+    (host, port), (other_host, other_port) = parse(one), parse(other)
+    if port != other_port:
+        return False
+    hosts = {host.lower(), other_host.lower()}
+    return len(hosts) == 1 or ("localhost" in hosts and all(map(is_loopback, hosts)))

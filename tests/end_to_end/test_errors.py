@@ -80,6 +80,16 @@ def test_an_address_that_cannot_be_listened_on(
     assert says in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("listen", "says"),
+    [("foo.invalid", "no host of that name"), ("76000", "from 0 to 65535")],
+)
+def test_an_address_that_means_nothing(user: Cluster, listen: str, says: str) -> None:
+    complains(
+        user, "up", "--listen", listen, code=USAGE, kind="InvalidAddress", says=says
+    )
+
+
 def test_nobody_to_join(user: Cluster) -> None:
     complains(
         user,

@@ -131,6 +131,14 @@ def test_a_peer_of_ours_is_known_by_any_name_of_its_place(
     assert [m["name"] for m in sharer.ask("members", environment=chosen)] == [node.name]
 
 
+def test_a_bare_port_is_a_port_of_this_machine(user: Cluster) -> None:
+    port = free_ports(1)
+    [node] = user.up("--listen", str(port))
+    assert node.address == _at(port)
+    chosen = {"SHOAL_PEER": str(port)}
+    assert user.ask("status", environment=chosen)["name"] == node.name
+
+
 def test_two_networks_do_not_meet_and_must_be_told_apart(user: Cluster) -> None:
     [one], [other] = user.up(), user.up()
     assert one.network != other.network

@@ -36,7 +36,7 @@ def up(
     peers
         Start so many, on this port and the next ones, in DIR/1, DIR/2, ...
     listen
-        HOST:PORT, TCP and UDP; port 0 takes any that is free.
+        HOST:PORT, or a PORT on loopback, for TCP and UDP; 0 is any that is free.
     join
         A peer of the network to join; may be given several times.
     dir
@@ -102,7 +102,7 @@ def join(
     address
         HOST:PORT of any peer of that network.
     listen
-        HOST:PORT to listen on; any free port of this machine unless told otherwise.
+        HOST:PORT, or a PORT on loopback, for TCP and UDP; 0 is any that is free.
     dir
         The data directory: who the peer is, and everything it keeps.
     detach

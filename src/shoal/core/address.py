@@ -1,4 +1,4 @@
-"""Addresses as people write them: HOST:PORT, [IPv6]:PORT, :PORT or HOST."""
+"""Addresses as people write them: HOST:PORT, [IPv6]:PORT, :PORT, PORT or HOST."""
 
 from ipaddress import ip_address
 
@@ -12,7 +12,8 @@ LOOPBACK = "127.0.0.1"
 
 def parse(text: str) -> tuple[str, int]:
     """Host and port, the missing one by default."""
-    host, colon, port = text.rpartition(":")
+    bare = text.isascii() and text.isdigit()  # Nobody calls a machine 7642.
+    host, colon, port = (f":{text}" if bare else text).rpartition(":")
     if not colon or (host.count(":") and not host.startswith("[")):
         host, port = text, str(DEFAULT_PORT)
     host = host.removeprefix("[").removesuffix("]") or LOOPBACK

@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.cluster import Cluster, Node
 
-FAILED, USAGE, UNREACHABLE, NOT_FOUND = 1, 2, 3, 4
+FAILED, USAGE, UNREACHABLE, NOT_FOUND, DEADLINE = 1, 2, 3, 4, 124
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,7 @@ def test_nobody_to_join(user: Cluster) -> None:
         (("members", "--wrong"), "--wrong"),
         (("wrong",), "wrong"),
         (("up", "--peers", "many"), "many"),
+        (("sim", "--timeout", "inf"), "inf"),
         (("join",), "ADDRESS"),
     ],
 )
@@ -154,4 +155,14 @@ def test_a_damaged_directory(
         code=FAILED,
         kind="DirectoryDamaged",
         says=says,
+    )
+
+
+def test_a_play_that_takes_too_long(user: Cluster) -> None:
+    complains(
+        user,
+        *("sim", "--peers", "50", "--seconds", "3600", "--timeout", "0.3"),
+        code=DEADLINE,
+        kind="Unanswered",
+        says="longer with --timeout",
     )

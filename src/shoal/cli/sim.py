@@ -1,12 +1,16 @@
 """shoal sim."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import PLAYING, PlayOptions
 from shoal.cli.outcome import FAILED, show
-from shoal.errors import Misuse
+from shoal.errors import Misuse, Unanswered
 
 # A thousand peers for a minute is what one processor plays in a few minutes.
 MAX_PEERS = 1000
@@ -21,7 +25,7 @@ def sim(
     seconds: float = 30.0,
     facts: Annotated[bool, Parameter(negative="")] = False,
     trace: Annotated[bool, Parameter(negative="")] = False,
-    options: Options = PLAIN,
+    options: PlayOptions = PLAYING,
 ) -> int:
     """Play a whole network in one thread, as one seed has it.
 
@@ -53,10 +57,10 @@ def sim(
     stage = Rehearsal(seed)
     if not trace:
         stage.network.trace = None
-    if faults:
-        stage.play(f"faults {faults}")
-    for line in [f"peers {peers}", *play, f"run {seconds}"]:
-        stage.play(line)
+    script = [f"faults {faults}"] if faults else []
+    with _at_most(options.timeout):
+        for line in [*script, f"peers {peers}", *play, f"run {seconds}"]:
+            stage.play(line)
     told: dict[str, Any] = {
         "seed": seed,
         "agreed": stage.agreed(),
@@ -73,6 +77,25 @@ def sim(
         told["facts"] = []
     show(told, as_json=options.json, people=_print)
     return 0 if told["agreed"] else FAILED
+
+
+@contextmanager
+def _at_most(timeout_s: float) -> Iterator[None]:
+    """Bound what computes. A signal, since one command may be the whole play."""
+
+    def ring(_: int, __: FrameType | None) -> None:
+        raise Unanswered(
+            f"simulation: not played to its end in {timeout_s:g} s; "
+            "give it longer with --timeout, or play fewer --peers or --seconds"
+        )
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _losses(facts: list[tuple[float, Any, Any]]) -> list[dict[str, Any]]:

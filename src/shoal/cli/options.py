@@ -23,11 +23,11 @@ PATIENCE = Parameter(
 class Options:
     """Options of every command."""
 
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    json: Annotated[bool, Parameter(name="--json")] = False
     """Print one JSON object or array; errors as JSON on standard error."""
 
     timeout: Annotated[float, PATIENCE] = DEFAULT_TIMEOUT_S
-    """Wait so many seconds for a peer, then end with exit code 124."""
+    """Wait so many seconds for a peer at most, then end with exit code 124."""
 
 
 @Parameter(name="*")
@@ -36,7 +36,7 @@ class PlayOptions(Options):
     """Options of a command that computes, and waits for no peer."""
 
     timeout: Annotated[float, PATIENCE] = DEFAULT_PLAY_S
-    """Compute for so many seconds, then end with exit code 124."""
+    """Compute for so many seconds at most, then end with exit code 124."""
 
 
 PLAIN = Options()

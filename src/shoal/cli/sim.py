@@ -23,8 +23,8 @@ def sim(
     faults: str = "",
     play: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     seconds: float = 30.0,
-    facts: Annotated[bool, Parameter(negative="")] = False,
-    trace: Annotated[bool, Parameter(negative="")] = False,
+    facts: bool = False,
+    trace: bool = False,
     options: PlayOptions = PLAYING,
 ) -> int:
     """Play a whole network in one thread, as one seed has it.
@@ -35,16 +35,18 @@ def sim(
     Parameters
     ----------
     peers
-        How many peers.
+        How many peers, called p0, p1, and so on.
     seed
-        What decides every chance.
+        The number that every chance follows from: the same gives the same play.
     faults
-        Such as 'loss=0.25 duplication=0.1 corruption=0.01 latency=0.01-0.2'.
+        What the network does to messages: any of
+        'loss=0.25 duplication=0.1 corruption=0.01 latency=0.01-0.2'.
     play
-        What happens, one command an argument, such as 'run 10' 'crash p2' 'run 5';
-        also: restart, pause, resume, partition p0 p1 / p2, cut p0 p1, heal, slow.
+        What happens in order, one command an argument, such as
+        'run 10' 'crash p2' 'run 5'; also: restart, pause, resume,
+        partition p0 p1 / p2, cut p0 p1, heal, slow.
     seconds
-        How long to let it run in the end.
+        How long to let it run at the end, in simulated seconds.
     facts
         Print whatever became true for a peer, not only what was lost.
     trace

@@ -6,6 +6,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from shoal.core.hello import SECRET_BYTES
 from tests.end_to_end.cluster import Cluster, Node
 
 FAILED, USAGE, UNREACHABLE, NOT_FOUND, DEADLINE = 1, 2, 3, 4, 124
@@ -98,6 +99,38 @@ def test_nobody_to_join(user: Cluster) -> None:
         kind="Unreachable",
         says="nobody listens there",
     )
+
+
+@pytest.mark.parametrize("detach", [(), ("--detach",)], ids=["stay", "detach"])
+def test_a_join_that_fails_leaves_nothing(
+    user: Cluster, tmp_path: Path, detach: tuple[str, ...]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("00" * SECRET_BYTES)
+    for known in ((), ("--token", str(token))):
+        where = ("--dir", str(tmp_path / "new" / "peer"))
+        done = user.shoal("join", "127.0.0.1:1", *where, *known, *detach)
+        assert done.returncode == UNREACHABLE, done.stderr
+        assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("detach", [(), ("--detach",)], ids=["stay", "detach"])
+def test_a_join_that_fails_leaves_what_was_there(
+    user: Cluster, tmp_path: Path, detach: tuple[str, ...]
+) -> None:
+    [node] = user.up("--dir", str(tmp_path / "old"))
+    user.ask("down")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "noted").mkdir()
+    (tmp_path / "noted" / "note").write_text("mine")
+    for name in ("old", "empty", "noted"):
+        before = sorted(each.name for each in (tmp_path / name).iterdir())
+        where = ("--dir", str(tmp_path / name))
+        assert user.shoal("join", "127.0.0.1:1", *where, *detach).returncode != 0
+        after = sorted(each.name for each in (tmp_path / name).iterdir())
+        assert set(before) <= set(after)
+        assert name == "old" or after == before
+    assert json.loads((node.directory / "identity.json").read_text())["seed"]
 
 
 @pytest.mark.parametrize(

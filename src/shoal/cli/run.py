@@ -10,6 +10,7 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
+from shoal.cli.footprint import Footprint
 from shoal.cli.outcome import code_of, complain
 from shoal.cli.plan import INSECURE, Plan, taken_by
 from shoal.core import address as addresses
@@ -80,12 +81,21 @@ def print_up(facts: dict[str, Any]) -> None:
 
 
 async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
+    footprint = Footprint(plan.directory)
     # Held until the process ends, so that who waits for the lock waits for all of it.
     home = Home(plan.directory)
     try:
         _log_to(plan, quiet=quiet)
         if plan.insecure:
             logging.warning(INSECURE)
+        await _live(home, plan, tell)
+    except ShoalError:
+        footprint.erase()
+        raise
+
+
+async def _live(home: Home, plan: Plan, tell: _Teller) -> None:
+    try:
         secret = plan.secret or await _invited(home, plan)
         membership = enter(home, plan.name, secret)
         await _check_reachable(plan.join)

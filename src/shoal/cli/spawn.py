@@ -7,17 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from select import select
 from typing import Any
 
+from shoal.cli.footprint import Footprint
 from shoal.cli.options import Options
 from shoal.cli.plan import Plan
 from shoal.cli.run import print_up
 from shoal.core.hello import SECRET_BYTES
-from shoal.errors import DirectoryDamaged, Misuse, Unanswered, named
+from shoal.errors import DirectoryDamaged, Misuse, ShoalError, Unanswered, named
 from shoal.net.home import Home, enter, read_token
+
+# Goodbyes take a tenth of a second; the rest is for a busy machine.
+STOP_S = 10
 
 
 @dataclass
@@ -27,6 +32,7 @@ class Child:
     process: subprocess.Popen[bytes]
     news: int
     plan: Plan
+    footprint: Footprint
 
     def wait_up(self, until: float) -> dict[str, Any]:
         """What it says when it is up; its error if it is not."""
@@ -47,8 +53,17 @@ class Child:
         os.close(self.news)
         told: dict[str, Any] = json.loads(text)
         if "kind" in told:
+            self._clear()
             raise named(told["kind"], told["message"])
         return told
+
+    def _clear(self) -> None:
+        """Take back what was made for a peer that could not start."""
+        self.process.wait(timeout=STOP_S)
+        with suppress(ShoalError):  # Somebody else runs there: it is theirs.
+            home = Home(self.plan.directory)
+            self.footprint.erase()
+            home.close()
 
 
 def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
@@ -86,6 +101,7 @@ def start(
 
 def spawn(plan: Plan, join: list[str] | None = None) -> Child:
     """Start one peer in a session of its own, so that no terminal ends it."""
+    footprint = Footprint(plan.directory)
     news, fd = os.pipe()
     command = [
         *(sys.executable, "-m", "shoal", "up"),
@@ -121,7 +137,7 @@ def spawn(plan: Plan, join: list[str] | None = None) -> Child:
             "choose another with --dir"
         ) from error
     os.close(fd)
-    return Child(process, news, plan)
+    return Child(process, news, plan, footprint)
 
 
 def _enter(plan: Plan) -> None:
@@ -172,5 +188,5 @@ def stop(children: list[Child]) -> int:
     for child in children:
         if child.process.poll() is None:
             child.process.terminate()
-    codes = [child.process.wait(timeout=10) for child in children]
+    codes = [child.process.wait(timeout=STOP_S) for child in children]
     return 1 if any(codes) else 0

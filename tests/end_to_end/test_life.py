@@ -1,5 +1,6 @@
 """From up to down: what a network of five says of itself, and what it leaves behind."""
 
+import signal
 import socket
 import stat
 from http.client import HTTPConnection
@@ -137,6 +138,20 @@ def test_a_bare_port_is_a_port_of_this_machine(user: Cluster) -> None:
     assert node.address == _at(port)
     chosen = {"SHOAL_PEER": str(port)}
     assert user.ask("status", environment=chosen)["name"] == node.name
+
+
+@pytest.mark.parametrize("peers", ["1", "2"])
+def test_who_stays_is_told_how_to_stop(user: Cluster, peers: str) -> None:
+    command = ("up", "--listen", ":0", "--peers", peers)
+    with user.begin(*command) as staying:
+        assert staying.stdout
+        try:
+            said = next(line for line in staying.stdout if "stop it" in line)
+        finally:
+            staying.send_signal(signal.SIGINT)
+        assert "Ctrl-C" in said
+        assert staying.wait(timeout=10) == 0
+    assert user.shoal("members").returncode == 3
 
 
 def test_two_networks_do_not_meet_and_must_be_told_apart(user: Cluster) -> None:

@@ -50,7 +50,7 @@ class _Teller:
         elif self._as_json:
             print(json.dumps(facts), flush=True)
         else:
-            print_up(facts)
+            print_up(facts, stays=True)
 
     def failed(self, error: ShoalError) -> int:
         """The peer is not up; the exit code."""
@@ -68,14 +68,14 @@ class _Teller:
         logging.info("%s", facts)
 
 
-def print_up(facts: dict[str, Any]) -> None:
-    """Say where a peer is and what to do with it."""
+def print_up(facts: dict[str, Any], *, stays: bool) -> None:
+    """Say where a peer is and what to do with it; `stays` if it has this terminal."""
     print(
         f"peer {facts['name']} is up at {facts['address']}\n"
         f"  network {facts['network']}, profile {facts['profile']}, "
         f"data in {facts['directory']}\n"
         f"  join it:  shoal join {facts['address']}\n"
-        f"  stop it:  shoal down {facts['name']}",
+        f"  stop it:  {'Ctrl-C, or: ' if stays else ''}shoal down {facts['name']}",
         flush=True,
     )
 

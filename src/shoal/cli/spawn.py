@@ -83,7 +83,7 @@ def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
     if options.json:
         print(json.dumps(told), flush=True)
     else:
-        _print_all(told)
+        _print_all(told, stays=not detach)
     return 0 if detach else _stay(children)
 
 
@@ -158,9 +158,9 @@ def of_one_network(plans: list[Plan]) -> list[Plan]:
     return [replace(each, secret=secret) for each in plans]
 
 
-def _print_all(told: list[dict[str, Any]]) -> None:
+def _print_all(told: list[dict[str, Any]], *, stays: bool) -> None:
     if len(told) == 1:
-        print_up(told[0])
+        print_up(told[0], stays=stays)
         return
     for each in told:
         print(f"peer {each['name']} is up at {each['address']}")
@@ -168,7 +168,7 @@ def _print_all(told: list[dict[str, Any]]) -> None:
         f"  network {told[0]['network']}, profile {told[0]['profile']}, "
         f"data in {Path(told[0]['directory']).parent}\n"
         f"  join it:  shoal join {told[0]['address']}\n"
-        "  stop it:  shoal down",
+        f"  stop it:  {'Ctrl-C, or: ' if stays else ''}shoal down",
         flush=True,
     )
 

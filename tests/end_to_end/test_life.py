@@ -154,6 +154,31 @@ def test_who_stays_is_told_how_to_stop(user: Cluster, peers: str) -> None:
     assert user.shoal("members").returncode == 3
 
 
+def test_up_brings_back_those_that_are_missing(user: Cluster, tmp_path: Path) -> None:
+    port = free_ports(3)
+    where = ("--peers", "3", "--listen", str(port), "--dir", str(tmp_path / "peers"))
+    nodes = user.up(*where)
+    user.ask("down", nodes[0].name)
+    said = user.shoal("up", "--detach", *where)
+    assert said.returncode == 0, said.stderr
+    assert f"peer {nodes[0].name} is up" in said.stdout
+    for each in nodes[1:]:
+        assert f"peer {each.name} runs already" in said.stdout
+
+    none_missing = user.shoal("up", "--detach", *where)
+    assert none_missing.returncode == 1
+    assert "all 3 peers of it run already" in none_missing.stderr
+
+    user.ask("down", nodes[1].name)
+    nodes[2].kill()
+    wait_until(lambda: not nodes[2].runs, 5, "a killed peer to end")
+    again = user.up(*where)
+    assert {each.name for each in again} == {each.name for each in nodes}
+    assert {each.network for each in again} == {nodes[0].network}
+    wait_all_alive(again)
+    user.ask("down")
+
+
 def test_two_networks_do_not_meet_and_must_be_told_apart(user: Cluster) -> None:
     [one], [other] = user.up(), user.up()
     assert one.network != other.network

@@ -111,6 +111,17 @@ def test_nothing_is_long(path: Path) -> None:
             assert lines - documented - arguments <= 40, f"{node.name}: {lines} lines"
 
 
+def test_the_map_names_every_file() -> None:
+    """But for commands, where a file is a noun, and what makes a folder a package."""
+    told = (ROOT / "ARCHITECTURE.md").read_text()
+    names = [
+        path.name
+        for path in ALL
+        if path.parent.name != "cli" and path.name != "__init__.py"
+    ]
+    assert [name for name in names if f"{name}`" not in told] == []
+
+
 def test_machines_iterate_no_sets() -> None:
     """A set of strings has another order in every process: no seed would replay."""
     for path in PURE:

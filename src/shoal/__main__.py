@@ -3,11 +3,19 @@
 import os
 import sys
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from shoal.cli.outcome import USAGE, complain
 from shoal.errors import Misuse, ShoalError
 from shoal.version import VERSION
+
+
+def _default(value: object) -> str | None:
+    """A default as help shows it: what stands for nothing is not shown."""
+    if value is None or value is False or value in ("", ()):
+        return None
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
 
 app = App(
     name="shoal",
@@ -18,17 +26,22 @@ app = App(
     ),
     version=VERSION,
     version_flags=["--version"],
+    # No --no-json, no --empty-join: what is not asked for is left out.
+    default_parameter=Parameter(negative=(), show_default=_default),
 )
 for path, text in (
-    ("up:up", "Start a peer, or several."),
-    ("up:join", "Start a peer in the network of another."),
+    ("up:up", "Start a peer, or several: until Ctrl-C, or detached."),
+    ("up:join", "Start a peer in the network of another: up --join, on any port."),
     ("down:down", "Stop the peers of the network on this machine, or one of them."),
-    ("members:status", "How the peer is that commands on this machine talk to."),
+    ("members:status", "How the peer is that your commands talk to."),
     ("members:members", "Who is in the network, since when, and who says so."),
-    ("sim:sim", "Play a whole network in one thread, as one seed has it."),
+    ("sim:sim", "Simulate a whole network; one seed gives one play."),
     ("demo:demo", "Show a network on this machine: five peers, one killed."),
     ("version:version", "Which version this is."),
-    ("completion:completion", "Print what makes a shell complete our commands."),
+    (
+        "completion:completion",
+        "Complete our commands in your shell.",
+    ),
 ):
     app.command(f"shoal.cli.{path}", help=text)
 

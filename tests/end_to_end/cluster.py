@@ -93,6 +93,15 @@ class Cluster:
             check=False,
         )
 
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run one command in the foreground, and talk with it meanwhile."""
+        return subprocess.Popen(
+            [*self._prefix, sys.executable, "-m", "shoal", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def ask(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
         """What a command that must succeed prints with --json."""
         done = self.shoal(*arguments, "--json", environment=environment)

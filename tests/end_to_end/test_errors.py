@@ -6,9 +6,10 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from shoal.core.hello import SECRET_BYTES
 from tests.end_to_end.cluster import Cluster, Node
 
-FAILED, USAGE, UNREACHABLE, NOT_FOUND = 1, 2, 3, 4
+FAILED, USAGE, UNREACHABLE, NOT_FOUND, DEADLINE = 1, 2, 3, 4, 124
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,16 @@ def test_an_address_that_cannot_be_listened_on(
     assert says in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("listen", "says"),
+    [("foo.invalid", "no host of that name"), ("76000", "from 0 to 65535")],
+)
+def test_an_address_that_means_nothing(user: Cluster, listen: str, says: str) -> None:
+    complains(
+        user, "up", "--listen", listen, code=USAGE, kind="InvalidAddress", says=says
+    )
+
+
 def test_nobody_to_join(user: Cluster) -> None:
     complains(
         user,
@@ -90,6 +101,38 @@ def test_nobody_to_join(user: Cluster) -> None:
     )
 
 
+@pytest.mark.parametrize("detach", [(), ("--detach",)], ids=["stay", "detach"])
+def test_a_join_that_fails_leaves_nothing(
+    user: Cluster, tmp_path: Path, detach: tuple[str, ...]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("00" * SECRET_BYTES)
+    for known in ((), ("--token", str(token))):
+        where = ("--dir", str(tmp_path / "new" / "peer"))
+        done = user.shoal("join", "127.0.0.1:1", *where, *known, *detach)
+        assert done.returncode == UNREACHABLE, done.stderr
+        assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("detach", [(), ("--detach",)], ids=["stay", "detach"])
+def test_a_join_that_fails_leaves_what_was_there(
+    user: Cluster, tmp_path: Path, detach: tuple[str, ...]
+) -> None:
+    [node] = user.up("--dir", str(tmp_path / "old"))
+    user.ask("down")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "noted").mkdir()
+    (tmp_path / "noted" / "note").write_text("mine")
+    for name in ("old", "empty", "noted"):
+        before = sorted(each.name for each in (tmp_path / name).iterdir())
+        where = ("--dir", str(tmp_path / name))
+        assert user.shoal("join", "127.0.0.1:1", *where, *detach).returncode != 0
+        after = sorted(each.name for each in (tmp_path / name).iterdir())
+        assert set(before) <= set(after)
+        assert name == "old" or after == before
+    assert json.loads((node.directory / "identity.json").read_text())["seed"]
+
+
 @pytest.mark.parametrize(
     ("command", "says"),
     [
@@ -97,6 +140,7 @@ def test_nobody_to_join(user: Cluster) -> None:
         (("members", "--wrong"), "--wrong"),
         (("wrong",), "wrong"),
         (("up", "--peers", "many"), "many"),
+        (("sim", "--timeout", "inf"), "inf"),
         (("join",), "ADDRESS"),
     ],
 )
@@ -144,4 +188,14 @@ def test_a_damaged_directory(
         code=FAILED,
         kind="DirectoryDamaged",
         says=says,
+    )
+
+
+def test_a_play_that_takes_too_long(user: Cluster) -> None:
+    complains(
+        user,
+        *("sim", "--peers", "50", "--seconds", "3600", "--timeout", "0.3"),
+        code=DEADLINE,
+        kind="Unanswered",
+        says="longer with --timeout",
     )

@@ -1,5 +1,6 @@
 """From up to down: what a network of five says of itself, and what it leaves behind."""
 
+import signal
 import socket
 import stat
 from http.client import HTTPConnection
@@ -121,6 +122,61 @@ def test_version_and_completion(user: Cluster) -> None:
         done = user.shoal("completion", shell)
         assert done.returncode == 0
         assert "members" in done.stdout
+
+
+def test_a_peer_of_ours_is_known_by_any_name_of_its_place(
+    sharer: Cluster, node: Node
+) -> None:
+    chosen = {"SHOAL_PEER": f"localhost:{parse(node.address)[1]}"}
+    assert sharer.ask("status", environment=chosen)["name"] == node.name
+    assert [m["name"] for m in sharer.ask("members", environment=chosen)] == [node.name]
+
+
+def test_a_bare_port_is_a_port_of_this_machine(user: Cluster) -> None:
+    port = free_ports(1)
+    [node] = user.up("--listen", str(port))
+    assert node.address == _at(port)
+    chosen = {"SHOAL_PEER": str(port)}
+    assert user.ask("status", environment=chosen)["name"] == node.name
+
+
+@pytest.mark.parametrize("peers", ["1", "2"])
+def test_who_stays_is_told_how_to_stop(user: Cluster, peers: str) -> None:
+    command = ("up", "--listen", ":0", "--peers", peers)
+    with user.begin(*command) as staying:
+        assert staying.stdout
+        try:
+            said = next(line for line in staying.stdout if "stop it" in line)
+        finally:
+            staying.send_signal(signal.SIGINT)
+        assert "Ctrl-C" in said
+        assert staying.wait(timeout=10) == 0
+    assert user.shoal("members").returncode == 3
+
+
+def test_up_brings_back_those_that_are_missing(user: Cluster, tmp_path: Path) -> None:
+    port = free_ports(3)
+    where = ("--peers", "3", "--listen", str(port), "--dir", str(tmp_path / "peers"))
+    nodes = user.up(*where)
+    user.ask("down", nodes[0].name)
+    said = user.shoal("up", "--detach", *where)
+    assert said.returncode == 0, said.stderr
+    assert f"peer {nodes[0].name} is up" in said.stdout
+    for each in nodes[1:]:
+        assert f"peer {each.name} runs already" in said.stdout
+
+    none_missing = user.shoal("up", "--detach", *where)
+    assert none_missing.returncode == 1
+    assert "all 3 peers of it run already" in none_missing.stderr
+
+    user.ask("down", nodes[1].name)
+    nodes[2].kill()
+    wait_until(lambda: not nodes[2].runs, 5, "a killed peer to end")
+    again = user.up(*where)
+    assert {each.name for each in again} == {each.name for each in nodes}
+    assert {each.network for each in again} == {nodes[0].network}
+    wait_all_alive(again)
+    user.ask("down")
 
 
 def test_two_networks_do_not_meet_and_must_be_told_apart(user: Cluster) -> None:

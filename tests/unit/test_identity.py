@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.core.address import join, parse
+from shoal.core.address import are_same, join, parse
 from shoal.core.identity import Identity, verify
-from shoal.core.machine import PeerId
+from shoal.core.machine import Address, PeerId
 from shoal.errors import (
     DirectoryDamaged,
     DirectoryHeld,
@@ -50,6 +50,8 @@ def test_a_label_that_cannot_be_part_of_a_path_is_refused(label: str) -> None:
         ("lab1:7601", ("lab1", 7601)),
         ("lab1", ("lab1", 7600)),
         (":7601", ("127.0.0.1", 7601)),
+        ("7601", ("127.0.0.1", 7601)),
+        ("0", ("127.0.0.1", 0)),
         ("[::1]:80", ("::1", 80)),
         ("::1", ("::1", 7600)),
         ("10.0.0.1:0", ("10.0.0.1", 0)),
@@ -60,6 +62,25 @@ def test_addresses_are_read_as_people_write_them(
 ) -> None:
     assert parse(text) == meant
     assert parse(join(*meant)) == meant
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("127.0.0.1:7601", "localhost:7601", True),
+        ("Localhost:7601", "[::1]:7601", True),
+        (":7601", "127.0.0.1:7601", True),
+        ("lab1", "LAB1:7600", True),
+        ("127.0.0.1:7601", "127.0.0.2:7601", False),
+        ("localhost:7601", "localhost:7602", False),
+        ("localhost:7601", "10.0.0.1:7601", False),
+    ],
+)
+def test_one_place_may_be_written_in_several_ways(
+    one: str, other: str, same: bool
+) -> None:
+    assert are_same(Address(one), Address(other)) is same
+    assert are_same(Address(other), Address(one)) is same
 
 
 @given(st.text(max_size=80))

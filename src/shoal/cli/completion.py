@@ -14,7 +14,7 @@ def completion(
     Parameters
     ----------
     shell
-        The shell to complete in.
+        The shell to complete in; there: source <(shoal completion SHELL).
     """
     from shoal.__main__ import app
 

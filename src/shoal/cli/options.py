@@ -7,19 +7,37 @@ from cyclopts import Parameter, validators
 
 DEFAULT_TIMEOUT_S = 10.0
 
+# A guess: eight times what fifty peers take to play forty seconds with loss.
+DEFAULT_PLAY_S = 120.0
+
+# A day. What waits longer waits for ever, and timers overflow some time later.
+MAX_TIMEOUT_S = 86_400.0
+
+PATIENCE = Parameter(
+    name="--timeout", validator=validators.Number(gt=0, lte=MAX_TIMEOUT_S)
+)
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Options:
     """Options of every command."""
 
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    json: Annotated[bool, Parameter(name="--json")] = False
     """Print one JSON object or array; errors as JSON on standard error."""
 
-    timeout: Annotated[
-        float, Parameter(name="--timeout", validator=validators.Number(gt=0))
-    ] = DEFAULT_TIMEOUT_S
-    """Wait so many seconds for a peer, then end with exit code 124."""
+    timeout: Annotated[float, PATIENCE] = DEFAULT_TIMEOUT_S
+    """Wait so many seconds for a peer at most, then end with exit code 124."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PlayOptions(Options):
+    """Options of a command that computes, and waits for no peer."""
+
+    timeout: Annotated[float, PATIENCE] = DEFAULT_PLAY_S
+    """Compute for so many seconds at most, then end with exit code 124."""
 
 
 PLAIN = Options()
+PLAYING = PlayOptions()

@@ -1,5 +1,6 @@
 """What `shoal up` was asked for, checked and completed."""
 
+import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from shoal.cli import which
 from shoal.core import address as addresses
 from shoal.core.identity import checked_label
 from shoal.core.machine import Address
-from shoal.errors import DirectoryHeld, InvalidName, NotListening
+from shoal.errors import DirectoryHeld, InvalidAddress, InvalidName, NotListening
 from shoal.net.home import read_token
 from shoal.net.registry import default_directory, list_running
 from shoal.settings import PROFILES, PeerSettings, profile_for
@@ -55,6 +56,7 @@ class Plan:
     ) -> "Plan":
         """Check everything that can be checked before anything is started."""
         host, port = addresses.parse(listen)
+        _check_known(host)
         if not addresses.is_loopback(host) and not insecure:
             raise NotListening(
                 f"address {listen}: off this machine nothing is encrypted yet, and "
@@ -104,6 +106,17 @@ class Plan:
             port=self.port + n - 1 if self.port else 0,
             name=f"{self.name}{n}" if self.name else "",
         )
+
+
+def _check_known(host: str) -> None:
+    """A host to listen on is a number, or a name that means one."""
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        raise InvalidAddress(
+            f"address {host}: no host of that name is known here; listen on a port "
+            "of this machine, such as --listen 7642, or on HOST:PORT"
+        ) from error
 
 
 def _check_way_back(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
+from shoal.cli.footprint import Footprint
 from shoal.cli.outcome import code_of, complain
 from shoal.cli.plan import INSECURE, Plan, taken_by
 from shoal.core import address as addresses
@@ -49,7 +50,7 @@ class _Teller:
         elif self._as_json:
             print(json.dumps(facts), flush=True)
         else:
-            print_up(facts)
+            print_up(facts, stays=True)
 
     def failed(self, error: ShoalError) -> int:
         """The peer is not up; the exit code."""
@@ -67,25 +68,34 @@ class _Teller:
         logging.info("%s", facts)
 
 
-def print_up(facts: dict[str, Any]) -> None:
-    """Say where a peer is and what to do with it."""
+def print_up(facts: dict[str, Any], *, stays: bool) -> None:
+    """Say where a peer is and what to do with it; `stays` if it has this terminal."""
     print(
         f"peer {facts['name']} is up at {facts['address']}\n"
         f"  network {facts['network']}, profile {facts['profile']}, "
         f"data in {facts['directory']}\n"
         f"  join it:  shoal join {facts['address']}\n"
-        f"  stop it:  shoal down {facts['name']}",
+        f"  stop it:  {'Ctrl-C, or: ' if stays else ''}shoal down {facts['name']}",
         flush=True,
     )
 
 
 async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
+    footprint = Footprint(plan.directory)
     # Held until the process ends, so that who waits for the lock waits for all of it.
     home = Home(plan.directory)
     try:
         _log_to(plan, quiet=quiet)
         if plan.insecure:
             logging.warning(INSECURE)
+        await _live(home, plan, tell)
+    except ShoalError:
+        footprint.erase()
+        raise
+
+
+async def _live(home: Home, plan: Plan, tell: _Teller) -> None:
+    try:
         secret = plan.secret or await _invited(home, plan)
         membership = enter(home, plan.name, secret)
         await _check_reachable(plan.join)

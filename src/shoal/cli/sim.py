@@ -1,12 +1,16 @@
 """shoal sim."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import PLAYING, PlayOptions
 from shoal.cli.outcome import FAILED, show
-from shoal.errors import Misuse
+from shoal.errors import Misuse, Unanswered
 
 # A thousand peers for a minute is what one processor plays in a few minutes.
 MAX_PEERS = 1000
@@ -19,9 +23,9 @@ def sim(
     faults: str = "",
     play: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     seconds: float = 30.0,
-    facts: Annotated[bool, Parameter(negative="")] = False,
-    trace: Annotated[bool, Parameter(negative="")] = False,
-    options: Options = PLAIN,
+    facts: bool = False,
+    trace: bool = False,
+    options: PlayOptions = PLAYING,
 ) -> int:
     """Play a whole network in one thread, as one seed has it.
 
@@ -31,16 +35,18 @@ def sim(
     Parameters
     ----------
     peers
-        How many peers.
+        How many peers, called p0, p1, and so on.
     seed
-        What decides every chance.
+        The number that every chance follows from: the same gives the same play.
     faults
-        Such as 'loss=0.25 duplication=0.1 corruption=0.01 latency=0.01-0.2'.
+        What the network does to messages: any of
+        'loss=0.25 duplication=0.1 corruption=0.01 latency=0.01-0.2'.
     play
-        What happens, one command an argument, such as 'run 10' 'crash p2' 'run 5';
-        also: restart, pause, resume, partition p0 p1 / p2, cut p0 p1, heal, slow.
+        What happens in order, one command an argument, such as
+        'run 10' 'crash p2' 'run 5'; also: restart, pause, resume,
+        partition p0 p1 / p2, cut p0 p1, heal, slow.
     seconds
-        How long to let it run in the end.
+        How long to let it run at the end, in simulated seconds.
     facts
         Print whatever became true for a peer, not only what was lost.
     trace
@@ -53,10 +59,10 @@ def sim(
     stage = Rehearsal(seed)
     if not trace:
         stage.network.trace = None
-    if faults:
-        stage.play(f"faults {faults}")
-    for line in [f"peers {peers}", *play, f"run {seconds}"]:
-        stage.play(line)
+    script = [f"faults {faults}"] if faults else []
+    with _at_most(options.timeout):
+        for line in [*script, f"peers {peers}", *play, f"run {seconds}"]:
+            stage.play(line)
     told: dict[str, Any] = {
         "seed": seed,
         "agreed": stage.agreed(),
@@ -73,6 +79,25 @@ def sim(
         told["facts"] = []
     show(told, as_json=options.json, people=_print)
     return 0 if told["agreed"] else FAILED
+
+
+@contextmanager
+def _at_most(timeout_s: float) -> Iterator[None]:
+    """Bound what computes. A signal, since one command may be the whole play."""
+
+    def ring(_: int, __: FrameType | None) -> None:
+        raise Unanswered(
+            f"simulation: not played to its end in {timeout_s:g} s; "
+            "give it longer with --timeout, or play fewer --peers or --seconds"
+        )
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _losses(facts: list[tuple[float, Any, Any]]) -> list[dict[str, Any]]:

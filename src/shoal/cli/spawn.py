@@ -7,17 +7,30 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from select import select
 from typing import Any
 
+from shoal.cli.footprint import Footprint
 from shoal.cli.options import Options
 from shoal.cli.plan import Plan
 from shoal.cli.run import print_up
 from shoal.core.hello import SECRET_BYTES
-from shoal.errors import DirectoryDamaged, Misuse, Unanswered, named
-from shoal.net.home import Home, enter, read_token
+from shoal.errors import (
+    DirectoryDamaged,
+    DirectoryHeld,
+    Misuse,
+    ShoalError,
+    Unanswered,
+    named,
+)
+from shoal.net.home import Home, enter, read_token, running
+
+# Goodbyes take a tenth of a second; the rest is for a busy machine.
+STOP_S = 10
 
 
 @dataclass
@@ -27,6 +40,7 @@ class Child:
     process: subprocess.Popen[bytes]
     news: int
     plan: Plan
+    footprint: Footprint
 
     def wait_up(self, until: float) -> dict[str, Any]:
         """What it says when it is up; its error if it is not."""
@@ -47,45 +61,80 @@ class Child:
         os.close(self.news)
         told: dict[str, Any] = json.loads(text)
         if "kind" in told:
+            self._clear()
             raise named(told["kind"], told["message"])
         return told
+
+    def _clear(self) -> None:
+        """Take back what was made for a peer that could not start."""
+        self.process.wait(timeout=STOP_S)
+        with suppress(ShoalError):  # Somebody else runs there: it is theirs.
+            home = Home(self.plan.directory)
+            self.footprint.erase()
+            home.close()
 
 
 def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
     """Start peers; stay with them unless detached. The exit code."""
     if peers < 1:
         raise Misuse(f"peers {peers}: at least one; see: shoal up --help")
-    plans = [plan.number(n) for n in range(1, peers + 1)] if peers > 1 else [plan]
+    plans, there = [plan], list[dict[str, Any]]()
     if peers > 1:
-        plans = of_one_network(plans)
+        plans = of_one_network([plan.number(n) for n in range(1, peers + 1)])
+        plans, there = _missing(plans)
     until = time.monotonic() + max(options.timeout, float(peers))
     children: list[Child] = []
     try:
-        told = start(plans, children, until)
+        told = start(plans, children, until, [each["address"] for each in there])
     except BaseException:
         stop(children)
         raise
     if options.json:
-        print(json.dumps(told), flush=True)
+        print(json.dumps([*there, *told]), flush=True)
     else:
-        _print_all(told)
+        _print_all(told, there, stays=not detach)
     return 0 if detach else _stay(children)
 
 
+def _missing(plans: list[Plan]) -> tuple[list[Plan], list[dict[str, Any]]]:
+    """Those yet to be started, and what is known of those that run."""
+    missing, there = [], []
+    for plan in plans:
+        who = running(plan.directory)
+        if who is None:
+            missing.append(plan)
+        elif "name" in who:  # Else it is just starting, and will find its network.
+            there.append({**who, "directory": str(plan.directory)})
+    if not missing:
+        raise DirectoryHeld(
+            f"data directory {plans[0].directory.parent}: all {len(plans)} peers of it "
+            "run already; see: shoal members, or choose another with --dir"
+        )
+    return missing, there
+
+
 def start(
-    plans: list[Plan], children: list[Child], until: float
+    plans: list[Plan],
+    children: list[Child],
+    until: float,
+    there: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Start the first, and when its address is known the others, to join it."""
-    first, *others = plans
-    children.append(spawn(first))
-    told = [children[0].wait_up(until)]
-    join = [*first.join, told[0]["address"]] if others else []
-    children += [spawn(each, join) for each in others]
-    return [*told, *(child.wait_up(until) for child in children[1:])]
+    """Start all at once, to join those who are there; if none is, the first first."""
+    told: list[dict[str, Any]] = []
+    known = list(there)
+    if not known:
+        children.append(spawn(plans[0]))
+        told.append(children[0].wait_up(until))
+        known.append(told[0]["address"])
+    first = len(children)
+    rest = plans[len(told) :]
+    children.extend(spawn(each, [*each.join, *known]) for each in rest)
+    return [*told, *(child.wait_up(until) for child in children[first:])]
 
 
 def spawn(plan: Plan, join: list[str] | None = None) -> Child:
     """Start one peer in a session of its own, so that no terminal ends it."""
+    footprint = Footprint(plan.directory)
     news, fd = os.pipe()
     command = [
         *(sys.executable, "-m", "shoal", "up"),
@@ -121,7 +170,7 @@ def spawn(plan: Plan, join: list[str] | None = None) -> Child:
             "choose another with --dir"
         ) from error
     os.close(fd)
-    return Child(process, news, plan)
+    return Child(process, news, plan, footprint)
 
 
 def _enter(plan: Plan) -> None:
@@ -135,16 +184,21 @@ def _enter(plan: Plan) -> None:
 
 
 def of_one_network(plans: list[Plan]) -> list[Plan]:
-    """Let all have the network given, or that the first was of, or a new one."""
-    secret = plans[0].secret or read_token(plans[0].directory / "token")
+    """Let all have the network given, or that one of them was of, or a new one."""
+    tokens = (read_token(each.directory / "token") for each in plans)
+    secret = plans[0].secret or next(filter(None, tokens), None)
     if secret is None and not plans[0].join:
         secret = secrets.token_bytes(SECRET_BYTES)
     return [replace(each, secret=secret) for each in plans]
 
 
-def _print_all(told: list[dict[str, Any]]) -> None:
+def _print_all(
+    told: list[dict[str, Any]], there: list[dict[str, Any]], *, stays: bool
+) -> None:
+    for each in there:
+        print(f"peer {each['name']} runs already, at {each['address']}")
     if len(told) == 1:
-        print_up(told[0])
+        print_up(told[0], stays=stays)
         return
     for each in told:
         print(f"peer {each['name']} is up at {each['address']}")
@@ -152,7 +206,7 @@ def _print_all(told: list[dict[str, Any]]) -> None:
         f"  network {told[0]['network']}, profile {told[0]['profile']}, "
         f"data in {Path(told[0]['directory']).parent}\n"
         f"  join it:  shoal join {told[0]['address']}\n"
-        "  stop it:  shoal down",
+        f"  stop it:  {'Ctrl-C, or: ' if stays else ''}shoal down",
         flush=True,
     )
 
@@ -172,5 +226,5 @@ def stop(children: list[Child]) -> int:
     for child in children:
         if child.process.poll() is None:
             child.process.terminate()
-    codes = [child.process.wait(timeout=10) for child in children]
+    codes = [child.process.wait(timeout=STOP_S) for child in children]
     return 1 if any(codes) else 0

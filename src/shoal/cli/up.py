@@ -9,8 +9,6 @@ from shoal.cli.options import PLAIN, Options
 from shoal.cli.plan import Plan, check_alone
 from shoal.core import address as addresses
 
-Flag = Parameter(negative="")
-
 
 def up(
     *,
@@ -18,13 +16,13 @@ def up(
     listen: str = f"{addresses.LOOPBACK}:{addresses.DEFAULT_PORT}",
     join: tuple[str, ...] = (),
     dir: Path | None = None,  # noqa: A002 - it is the option's name.
-    detach: Annotated[bool, Flag] = False,
+    detach: bool = False,
     advertise: str | None = None,
     name: str = "",
     zone: str = "",
     profile: str | None = None,
     token: Path | None = None,
-    insecure: Annotated[bool, Flag] = False,
+    insecure: bool = False,
     log: str = "text",
     ready_fd: Annotated[int | None, Parameter(show=False)] = None,
     options: Options = PLAIN,
@@ -34,29 +32,33 @@ def up(
     Parameters
     ----------
     peers
-        Start so many, on this port and the next ones, in DIR/1, DIR/2, ...
+        Start so many, on the port of --listen and the next ones, in DIR/1, DIR/2,
+        and so on.
     listen
-        HOST:PORT, TCP and UDP; port 0 takes any that is free.
+        HOST:PORT, or a PORT on loopback, for TCP and UDP; 0 is any that is free.
     join
-        A peer of the network to join; may be given several times.
+        HOST:PORT of a peer of the network to join; may be given several times.
     dir
-        The data directory: who the peer is, and everything it keeps.
+        The data directory: who the peer is, and everything it keeps. One for each
+        port in your home unless told otherwise.
     detach
         Return when it is up; stop it with: shoal down.
     advertise
         HOST:PORT where others dial it, if not where it listens.
     name
-        What to call it; a suffix is added that belongs to its key.
+        What to call it, such as lab1; it becomes lab1-SUFFIX, the suffix its key's.
     zone
         Where it stands, such as a building; for people and placement.
     profile
-        How far peers are apart: loopback, lan or wan.
+        How far peers are apart: loopback, lan or wan. Loopback on a loopback
+        address, else lan, unless told otherwise.
     token
-        The file 'token' of a peer of the network to join.
+        The network's token: a copy of the file 'token' in the data directory of a
+        peer of it. Found by itself if you run one on this machine.
     insecure
-        Listen off loopback although nothing is encrypted yet.
+        Let others reach this address although nothing is encrypted yet.
     log
-        What log lines look like: text or json.
+        What lines of the log look like: text or json.
     """
     plan = Plan.read(
         listen=listen,
@@ -87,12 +89,12 @@ def join(
     *,
     listen: str = f"{addresses.LOOPBACK}:0",
     dir: Path | None = None,  # noqa: A002
-    detach: Annotated[bool, Flag] = False,
+    detach: bool = False,
     advertise: str | None = None,
     name: str = "",
     zone: str = "",
     token: Path | None = None,
-    insecure: Annotated[bool, Flag] = False,
+    insecure: bool = False,
     options: Options = PLAIN,
 ) -> int:
     """Start a peer in the network of another: `shoal up --join ADDRESS`.
@@ -102,21 +104,23 @@ def join(
     address
         HOST:PORT of any peer of that network.
     listen
-        HOST:PORT to listen on; any free port of this machine unless told otherwise.
+        HOST:PORT, or a PORT on loopback, for TCP and UDP; 0 is any that is free.
     dir
-        The data directory: who the peer is, and everything it keeps.
+        The data directory: who the peer is, and everything it keeps. One for each
+        port in your home unless told otherwise.
     detach
         Return when it is up; stop it with: shoal down.
     advertise
         HOST:PORT where others dial it, if not where it listens.
     name
-        What to call it; a suffix is added that belongs to its key.
+        What to call it, such as lab1; it becomes lab1-SUFFIX, the suffix its key's.
     zone
-        Where it stands, such as a building.
+        Where it stands, such as a building; for people and placement.
     token
-        The file 'token' of a peer of that network.
+        The network's token: a copy of the file 'token' in the data directory of a
+        peer of it. Found by itself if you run one on this machine.
     insecure
-        Listen off loopback although nothing is encrypted yet.
+        Let others reach this address although nothing is encrypted yet.
     """
     return up(
         listen=listen,

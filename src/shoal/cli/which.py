@@ -44,14 +44,18 @@ def this_network() -> list[Running]:
 
 
 def _network_of(address: Address, peers: list[Running]) -> list[Running]:
-    wanted = addresses.join(*addresses.parse(address))
-    networks = [each.network for each in peers if each.address == wanted]
-    if not networks:
+    chosen = _at(address, peers)
+    if chosen is None:
         raise NoPeer(
-            f"peer {wanted}: none of yours runs there on this machine; "
+            f"peer {address}: none of yours runs there on this machine; "
             "see who does, without SHOAL_PEER: shoal status"
         )
-    return [each for each in peers if each.network == networks[0]]
+    return [each for each in peers if each.network == chosen.network]
+
+
+def _at(address: Address, peers: list[Running]) -> Running | None:
+    """Which of these is at an address, however it is written."""
+    return next((e for e in peers if addresses.are_same(e.address, address)), None)
 
 
 def client_of(peer: Running, timeout_s: float) -> Client:
@@ -63,10 +67,9 @@ def client_of(peer: Running, timeout_s: float) -> Client:
 
 def client_at(address: Address, timeout_s: float) -> Client:
     """A client of the peer at an address, with the token if it is to be had."""
+    if peer := _at(address, list_running()):
+        return client_of(peer, timeout_s)
     wanted = addresses.join(*addresses.parse(address))
-    for peer in list_running():
-        if peer.address == wanted:
-            return client_of(peer, timeout_s)
     return Client(wanted, (token_given() or b"").hex(), timeout_s)
 
 
@@ -78,8 +81,5 @@ def token_given() -> bytes | None:
 
 def token_of(address: Address) -> bytes | None:
     """The token of the network at an address, if a peer of it runs here."""
-    wanted = addresses.join(*addresses.parse(address))
-    for peer in list_running():
-        if peer.address == wanted:
-            return read_token(peer.directory / "token")
-    return None
+    peer = _at(address, list_running())
+    return read_token(peer.directory / "token") if peer else None

@@ -1,4 +1,4 @@
-"""Addresses as people write them: HOST:PORT, [IPv6]:PORT, :PORT or HOST."""
+"""Addresses as people write them: HOST:PORT, [IPv6]:PORT, :PORT, PORT or HOST."""
 
 from ipaddress import ip_address
 
@@ -12,7 +12,8 @@ LOOPBACK = "127.0.0.1"
 
 def parse(text: str) -> tuple[str, int]:
     """Host and port, the missing one by default."""
-    host, colon, port = text.rpartition(":")
+    bare = text.isascii() and text.isdigit()  # Nobody calls a machine 7642.
+    host, colon, port = (f":{text}" if bare else text).rpartition(":")
     if not colon or (host.count(":") and not host.startswith("[")):
         host, port = text, str(DEFAULT_PORT)
     host = host.removeprefix("[").removesuffix("]") or LOOPBACK
@@ -36,4 +37,13 @@ def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
+
+
+def are_same(one: Address, other: Address) -> bool:
+    """Do both mean one place? `localhost` is any loopback address."""
+    (host, port), (other_host, other_port) = parse(one), parse(other)
+    if port != other_port:
+        return False
+    hosts = {host.lower(), other_host.lower()}
+    return len(hosts) == 1 or ("localhost" in hosts and all(map(is_loopback, hosts)))

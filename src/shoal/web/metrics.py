@@ -1,9 +1,11 @@
 """Every figure a peer exports, in one place. Base units, prefix `shoal_`."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Gauge, Info
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from shoal.members.service import MemberRecord
 from shoal.version import VERSION
@@ -19,11 +21,11 @@ class Metrics:
         self._members = self._gauge("members", "Members by state.", "state")
         self._links = self._gauge("links", "Peers with an open link.")
         self._connections = self._gauge("connections", "Open connections.")
-        self._turned_away = self._gauge(
-            "connections_refused_total", "Connections refused at the door."
+        self._turned_away = self._total(
+            "connections_refused", "Connections refused at the door."
         )
-        self._junk = self._gauge(
-            "datagrams_dropped_total", "Datagrams that were not of this network."
+        self._junk = self._total(
+            "datagrams_dropped", "Datagrams that were not of this network."
         )
         self._slowness = self._gauge(
             "slowness_ratio", "By how much this peer stretches its patience."
@@ -45,9 +47,27 @@ class Metrics:
             self._members.labels(state).set(tally[state])
         self._links.set(links)
         self._connections.set(connections)
-        self._turned_away.set(turned_away)
-        self._junk.set(junk)
+        self._turned_away.count = turned_away
+        self._junk.count = junk
         self._slowness.set(slowness)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"shoal_{name}", text, labels, registry=self.registry)
+
+    def _total(self, name: str, text: str) -> "_Total":
+        total = _Total(f"shoal_{name}", text)
+        self.registry.register(total)
+        return total
+
+
+class _Total(Collector):
+    """What is counted elsewhere: the library's own Counter could only be increased."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name  # Without the `_total` that is shown.
+        self._text = text
+        self.count = 0
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """The count as it is now."""
+        yield CounterMetricFamily(self._name, self._text, value=self.count)

@@ -1,0 +1,28 @@
+"""What only grows is a counter, by name and by type."""
+
+from prometheus_client.exposition import generate_latest
+
+from shoal.web.metrics import Metrics
+
+
+def figures(turned_away: int) -> list[str]:
+    metrics = Metrics("me", "n-1")
+    metrics.measure(
+        [], links=1, connections=2, turned_away=turned_away, junk=4, slowness=1.0
+    )
+    return generate_latest(metrics.registry).decode().splitlines()
+
+
+def test_totals_are_counters_and_nothing_else_is() -> None:
+    kinds = dict(line.split()[2:] for line in figures(3) if line.startswith("# TYPE"))
+    counters = {name for name, kind in kinds.items() if kind == "counter"}
+    assert counters == {name for name in kinds if name.endswith("_total")}
+    assert counters == {
+        "shoal_connections_refused_total",
+        "shoal_datagrams_dropped_total",
+    }
+
+
+def test_totals_tell_what_was_counted() -> None:
+    assert "shoal_connections_refused_total 3.0" in figures(3)
+    assert "shoal_datagrams_dropped_total 4.0" in figures(3)

@@ -9,6 +9,10 @@ from shoal.core.machine import Address
 from shoal.members.settings import MembersSettings
 from shoal.table.messages import Durability
 
+Storage = Literal["log", "memory"]
+
+__all__ = ["PROFILES", "Durability", "PeerSettings", "Storage", "profile_for"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSettings:
@@ -23,7 +27,7 @@ class PeerSettings:
     zone: str = ""
     insecure: bool = False
     profile: str = "loopback"
-    storage: Literal["log", "memory"] = "log"
+    storage: Storage = "log"
     durability: Durability = "always"
     members: MembersSettings = field(default_factory=MembersSettings)
     # Descriptors are what runs out first; the default is what `ulimit -n` leaves.

@@ -11,7 +11,13 @@ from shoal.core.machine import Address
 from shoal.errors import DirectoryHeld, InvalidAddress, InvalidName, NotListening
 from shoal.net.home import read_token
 from shoal.net.registry import default_directory, list_running
-from shoal.settings import PROFILES, PeerSettings, profile_for
+from shoal.settings import (
+    PROFILES,
+    Durability,
+    PeerSettings,
+    Storage,
+    profile_for,
+)
 
 # As long as a member's record has room for.
 MAX_ZONE = 24
@@ -37,6 +43,8 @@ class Plan:
     profile: str
     secret: bytes | None
     insecure: bool
+    storage: Storage
+    durability: Durability
     log: str
 
     @classmethod
@@ -52,6 +60,8 @@ class Plan:
         profile: str | None = None,
         token: Path | None = None,
         insecure: bool = False,
+        storage: Storage = "log",
+        durability: Durability = "always",
         log: str = "text",
     ) -> "Plan":
         """Check everything that can be checked before anything is started."""
@@ -81,6 +91,8 @@ class Plan:
             profile=chosen,
             secret=_secret(token, joined),
             insecure=insecure,
+            storage=storage,
+            durability=durability,
             log=log,
         )
 
@@ -95,6 +107,8 @@ class Plan:
             label=self.name,
             zone=self.zone,
             insecure=self.insecure,
+            storage=self.storage,
+            durability=self.durability,
         )
         return PROFILES[self.profile](plain)
 

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from shoal.cli.options import PLAIN, Options
 from shoal.cli.plan import Plan, check_alone
 from shoal.core import address as addresses
+from shoal.settings import Durability, Storage
 
 
 def up(
@@ -23,6 +24,8 @@ def up(
     profile: str | None = None,
     token: Path | None = None,
     insecure: bool = False,
+    storage: Storage = "log",
+    durability: Durability = "always",
     log: str = "text",
     ready_fd: Annotated[int | None, Parameter(show=False)] = None,
     options: Options = PLAIN,
@@ -57,6 +60,11 @@ def up(
         peer of it. Found by itself if you run one on this machine.
     insecure
         Let others reach this address although nothing is encrypted yet.
+    storage
+        Where the table is kept: in a log on the disk, or in memory alone.
+    durability
+        When a change is acknowledged: always, when it is synced to the disk;
+        interval, at once, and synced each second; none, and never synced by us.
     log
         What lines of the log look like: text or json.
     """
@@ -70,6 +78,8 @@ def up(
         profile=profile,
         token=token,
         insecure=insecure,
+        storage=storage,
+        durability=durability,
         log=log,
     )
     if peers == 1:

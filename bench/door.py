@@ -1,8 +1,9 @@
 """A client's round trip while ten thousand others idle and a thousand dawdle.
 
 One real peer. The crowd is a process of its own: connections that have spoken once and
-then say nothing, and a slow-loris that sends a byte of a request a second. The rival is
-the same round trip with nobody else there; the goal is three times that.
+then say nothing, a slow-loris that sends a byte of a request a second, and clients that
+ask for much and read none of it. The rival is the same round trip with nobody else
+there; the goal is three times that. What the crowd makes the peer hold is a row too.
 """
 
 import json
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bench.comparison import US, Child, Row, less_is_better, obey
 from shoal.core.frames import framed
@@ -26,6 +28,7 @@ START_S = 20.0
 CALLS = 3000
 
 IDLERS, DAWDLERS = 10_000, 1_000
+GORGERS, GORGED, MIB = 20, 40, 1 << 20
 QUICK_IDLERS, QUICK_DAWDLERS = 2_000, 200
 
 
@@ -33,7 +36,7 @@ def run(*, quick: bool) -> list[Row]:
     """The medians and the tails, alone and in the crowd."""
     idlers = QUICK_IDLERS if quick else IDLERS
     dawdlers = QUICK_DAWDLERS if quick else DAWDLERS
-    with _peer() as port:
+    with _peer() as (port, pid):
         alone = _round_trips(port)
         crowd = Child("bench.door", "crowd", str(port))
         try:
@@ -41,6 +44,10 @@ def run(*, quick: bool) -> list[Row]:
             idle = _round_trips(port)
             crowd.tell(within_s=60, do="dawdle", count=dawdlers)
             dawdling = _round_trips(port)
+            before = _held_bytes(pid)
+            crowd.tell(within_s=60, do="gorge", count=GORGERS)
+            gorging = _round_trips(port)
+            grown = _held_bytes(pid) - before
         finally:
             crowd.end()
     name = f"round trip beside {idlers} idle"
@@ -49,6 +56,15 @@ def run(*, quick: bool) -> list[Row]:
         _row(f"{name}, p99", alone, idle, 0.99),
         _row(f"{name} and {dawdlers} slow-loris, median", alone, dawdling, 0.5),
         _row(f"{name} and {dawdlers} slow-loris, p99", alone, dawdling, 0.99),
+        _row(f"{name} and {GORGERS} who do not read, median", alone, gorging, 0.5),
+        _row(f"{name} and {GORGERS} who do not read, p99", alone, gorging, 0.99),
+        less_is_better(
+            f"held for {GORGERS} who do not read",
+            "MiB",
+            max(grown, 1) / MIB,
+            "what they asked for",
+            GORGERS * GORGED,
+        ),
     ]
 
 
@@ -71,8 +87,8 @@ def _round_trips(port: int) -> list[float]:
 
 
 @contextmanager
-def _peer() -> Iterator[int]:
-    """The port of a peer that runs while the block does."""
+def _peer() -> Iterator[tuple[int, int]]:
+    """The port and the process of a peer that runs while the block does."""
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, "-m", "shoal", "up", "--json"]
         process = subprocess.Popen(
@@ -83,10 +99,17 @@ def _peer() -> Iterator[int]:
         assert process.stdout, "opened with a pipe"
         try:
             told = json.loads(process.stdout.readline())
-            yield int(told["address"].rpartition(":")[2])
+            yield int(told["address"].rpartition(":")[2]), process.pid
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(START_S)
+
+
+def _held_bytes(pid: int) -> int:
+    """What a process holds of its own."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    line = next(each for each in status if each.startswith("RssAnon:"))
+    return int(line.split()[1]) << 10
 
 
 class Crowd:
@@ -111,6 +134,20 @@ class Crowd:
         time.sleep(1)  # They have sent their first byte by now, and go on.
         return count
 
+    def gorge(self, count: int) -> int:
+        """So many that ask for a MiB again and again and read nothing; one in half."""
+        big = framed(b"put big " + bytes(MIB))
+        with socket.create_connection(("127.0.0.1", self._port), timeout=10) as wire:
+            wire.sendall(big)
+            assert wire.recv(4096), "the peer hung up"
+        for _ in range(count):
+            wire = socket.create_connection(("127.0.0.1", self._port), timeout=10)
+            wire.sendall(b"*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n" * GORGED)
+            self._idle.append(wire)
+        wire.sendall(b"*2\r\n$3\r\nGET\r\n$3\r\nbi")
+        time.sleep(0.5)
+        return len(self._idle)
+
     def _dawdle(self, count: int) -> None:
         end = time.monotonic() + 30
         here = ("127.0.0.1", self._port)
@@ -128,4 +165,4 @@ class Crowd:
 
 if __name__ == "__main__":
     crowd = Crowd(int(sys.argv[2]))
-    obey({"idle": crowd.idle, "dawdle": crowd.dawdle})
+    obey({"idle": crowd.idle, "dawdle": crowd.dawdle, "gorge": crowd.gorge})

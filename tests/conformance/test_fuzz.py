@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conformance import fuzz_talks
 from tests.conformance.fuzz import MAX_GROWTH_BYTES, attack
 from tests.conformance.hosts import LOOPS, Loop, run
 
@@ -12,3 +13,7 @@ def test_hostile_bytes_neither_crash_nor_grow_a_peer(loop: Loop) -> None:
         assert await attack(1500, seed=7) < MAX_GROWTH_BYTES
 
     run(loop, main(), 60)
+
+
+def test_hostile_bytes_end_no_talk() -> None:
+    assert fuzz_talks.attack(10_000, seed=0) < fuzz_talks.MAX_GROWTH_BYTES

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from random import Random
 from typing import Any
 
 from msgspec.structs import replace
@@ -207,7 +208,7 @@ class Peer:
         settings = self._settings
         storage: Storage = Memory()
         if settings.storage == "log":
-            storage = Log(self._home.files("table"), self.name)
+            storage = Log(self._home.files("table"), self.name, Random())
         self.table_service = TableService(
             self.name,
             storage,

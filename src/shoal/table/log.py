@@ -1,16 +1,18 @@
 """How the table lies on the disk: files of frames, each with its checksum.
 
-A frame is a mark, the length and the checksum of its body, and the body. The checksum
-is seeded with the file's number and the place in it, so nothing that lay there before
-passes for what was written. Recovery is a pure function over bytes, and tells apart
-what a crash may do from what only damage does: each frame says up to where its file
-was safe when it was written. A bad frame beyond that was never acknowledged and ends
-the file; a bad frame before it is damage.
+A frame is a mark, the length and the checksum of its body, and the body. A file's first
+frame says whose it is, its number, which file it follows, and a salt that nobody can
+guess; the checksums of all others are seeded with that salt and their place. So nothing
+that lay there before, nothing of another file and nothing a client wrote into a value
+passes for a frame.
 
-After the log-structured stores, Bitcask above all.
+Recovery is a pure function over bytes, and tells apart what a crash may do from what
+only damage does: each frame says up to where its file was safe when it was written. A
+bad frame beyond that was never acknowledged and ends the file; a bad frame before it is
+damage. After the log-structured stores, Bitcask above all.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from struct import Struct as Layout
 
@@ -28,14 +30,26 @@ _MARK = b"\xf5SHL"
 _HEAD = Layout("<4sIQ")
 HEAD_BYTES = _HEAD.size
 
+_RESTORE = (
+    "restore the directory from a backup, or move it away and let the peer begin anew"
+)
+_UPGRADE = "run the version that wrote it"
+
 
 class Opening(Struct, frozen=True, tag="opening", array_like=True):
-    """The first frame of a file: what it is, and up to where the one before is good."""
+    """The first frame of a file: what it is, and how far the one before counts.
+
+    `again`: what the one before says beyond that, since no crash proved it safe there.
+    A checkpoint follows the last segment it covers.
+    """
 
     format: int
     peer: PeerId
     number: int
+    salt: int
+    after: int = 0  # The salt of the file before.
     previous_bytes: int = 0
+    again: list[Group] = []
 
 
 class Commit(Struct, frozen=True, tag="commit", array_like=True):
@@ -53,105 +67,152 @@ class Closing(Struct, frozen=True, tag="closing", array_like=True):
 
 Body = Opening | Commit | Closing
 
+# Some bytes of a file: from where, how many at most.
+Reader = Callable[[int, int], bytes | memoryview]
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Body).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What could be read of a file."""
-
-    bodies: list[Body]
-    good_bytes: int  # Up to here every frame is whole.
-    safe_bytes: int  # Up to here every frame should have been, by what stands later.
+# Frames
 
 
-def frame(body: Body, number: int, place: int) -> bytes:
-    """The bytes of one frame at its place in the file of that number."""
+def opening_frame(opening: Opening) -> bytes:
+    """The bytes that begin a file."""
+    return _frame(opening, opening.number)
+
+
+def frame(body: Commit | Closing, salt: int, place: int) -> bytes:
+    """The bytes of one frame at its place in the file of that salt."""
+    return _frame(body, salt ^ place)
+
+
+def _frame(body: Body, seed: int) -> bytes:
     data = _encode(body)
-    return _HEAD.pack(_MARK, len(data), _checksum(data, number, place)) + data
+    return _HEAD.pack(_MARK, len(data), xxh3_64_intdigest(data, seed)) + data
 
 
-def read(data: bytes, number: int) -> Reading:
-    """Every whole frame, up to the first that is not."""
-    bodies: list[Body] = []
-    place = safe = 0
-    while (found := _frame_at(data, number, place)) is not None:
-        body, place = found
-        bodies.append(body)
-    for later in _later(data, number, place):
-        if isinstance(later, Commit):
-            safe = max(safe, later.safe_bytes)
-    return Reading(bodies, place, safe)
-
-
-def _frame_at(data: bytes, number: int, place: int) -> tuple[Body, int] | None:
-    start = place + HEAD_BYTES
-    if start > len(data):
+def _frame_at(read: Reader, place: int, seed: int) -> bytes | memoryview | None:
+    """The body of a whole frame."""
+    head = read(place, HEAD_BYTES)
+    if len(head) < HEAD_BYTES:
         return None
-    mark, length, checksum = _HEAD.unpack_from(data, place)
-    body = memoryview(data)[start : start + length]
-    if mark != _MARK or checksum != _checksum(body, number, place):
+    mark, length, checksum = _HEAD.unpack(head)
+    if mark != _MARK:
         return None
-    try:
-        return _decode(body), start + length
-    except msgspec.MsgspecError as error:  # Whole, and not of this format.
-        raise damaged(f"number {number}", f"byte {place}: {error}") from error
+    body = read(place + HEAD_BYTES, length)
+    whole = len(body) == length and checksum == xxh3_64_intdigest(body, seed)
+    return body if whole else None
 
 
-def _later(data: bytes, number: int, place: int) -> Iterator[Body]:
-    """Whole frames beyond a broken one."""
-    place = data.find(_MARK, place + 1)
-    while place >= 0:
-        found = _frame_at(data, number, place)
-        if found:
-            yield found[0]
-        place = data.find(_MARK, found[1] if found else place + 1)
-
-
-def _checksum(body: bytes | memoryview, number: int, place: int) -> int:
-    return xxh3_64_intdigest(body, seed=(number << 40) ^ place)
+def _frames(read: Reader, salt: int, place: int) -> Iterator[tuple[Body, int]]:
+    """Whole frames, each with the place after it, up to the first that is not."""
+    while (body := _frame_at(read, place, salt ^ place)) is not None:
+        place += HEAD_BYTES + len(body)
+        yield _decode(body), place
 
 
 # Recovery
 
 
-def opened(reading: Reading, name: str, peer: PeerId, number: int) -> Opening:
-    """The file's first frame, if it is one of ours."""
-    first = reading.bodies[0] if reading.bodies else None
-    if not isinstance(first, Opening) or first.number != number:
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What could be read of a segment."""
+
+    name: str
+    opening: Opening
+    commits: list[tuple[Commit, int]]  # Each with the place after it.
+    good_bytes: int  # Up to here every frame is whole.
+    safe_bytes: int  # Up to here every frame was safe, by what others say.
+
+    def groups(self, end: float) -> list[Group]:
+        """What it says up to there."""
+        before = [commit for commit, place in self.commits if place <= end]
+        return [*self.opening.again, *_groups(before)]
+
+    def unproven(self) -> list[Group]:
+        """What it says that may not be safe."""
+        return list(_groups(c for c, place in self.commits if place > self.safe_bytes))
+
+    def expect_whole(self, needed: int) -> None:
+        """It is damaged if it is not whole up to there."""
+        cause = f"byte {self.good_bytes} of {needed} that were safe is not whole"
+        expect(self.good_bytes >= needed, self.name, cause)
+
+
+def read_segment(data: bytes, name: str, peer: PeerId, number: int) -> Segment:
+    """All that a segment says; it is damaged if what was safe is not whole."""
+    view = memoryview(data)
+
+    def read(start: int, size: int) -> memoryview:
+        return view[start : start + size]
+
+    opening, good = _opened(read, name, peer, number)
+    commits, safe = [], good
+    for body, place in _frames(read, opening.salt, good):
+        expect(isinstance(body, Commit), name, f"byte {good} is not of a segment")
+        assert isinstance(body, Commit)
+        commits.append((body, place))
+        good, safe = place, max(safe, body.safe_bytes)
+    for later in _later(data, read, opening.salt, good):
+        safe = max(safe, later.safe_bytes)
+    segment = Segment(name, opening, commits, good, safe)
+    segment.expect_whole(safe)
+    return segment
+
+
+def _later(data: bytes, read: Reader, salt: int, place: int) -> Iterator[Commit]:
+    """Whole frames beyond a broken one."""
+    while (place := data.find(_MARK, place + 1)) >= 0:
+        body = _frame_at(read, place, salt ^ place)
+        if body is not None and isinstance(commit := _decode(body), Commit):
+            yield commit
+
+
+class Checkpoint:
+    """What a checkpoint says; it is as long as a table, and read bit by bit."""
+
+    def __init__(self, read: Reader, name: str, peer: PeerId, number: int) -> None:
+        self._read = read
+        self._name = name
+        self.opening, self.length = _opened(read, name, peer, number)
+
+    def groups(self) -> Iterator[Group]:
+        """All that it says: it is whole to its end, or damaged."""
+        records, closing = 0, None
+        for body, place in _frames(self._read, self.opening.salt, self.length):
+            self.length, closing = place, body
+            if isinstance(body, Commit):
+                records += count(body.groups)
+                yield from body.groups
+        whole = isinstance(closing, Closing) and closing.records == records
+        whole = whole and not self._read(self.length, 1)
+        expect(whole, self._name, f"it is whole to byte {self.length} only")
+
+
+def _opened(read: Reader, name: str, peer: PeerId, number: int) -> tuple[Opening, int]:
+    """A file's first frame, if it is one of ours, and the place after it."""
+    body = _frame_at(read, 0, number)
+    if body is None:
         raise damaged(name, "it does not begin as a file of a table does")
-    expect(
-        first.format == FORMAT,
-        name,
-        f"its format is {first.format}, this program's {FORMAT}",
-    )
-    expect(first.peer == peer, name, f"it belongs to {first.peer}, not to {peer}")
-    return first
+    raw = msgspec.msgpack.decode(body, type=list[msgspec.Raw])[1]
+    if (format_ := msgspec.msgpack.decode(raw)) != FORMAT:
+        cause = f"its format is {format_}, this program's {FORMAT}"
+        raise damaged(name, cause, _UPGRADE)
+    opening = _decode(body)
+    assert isinstance(opening, Opening), "only these are seeded with a number alone"
+    expect(opening.peer == peer, name, f"it belongs to {opening.peer}, not to {peer}")
+    return opening, HEAD_BYTES + len(body)
 
 
-def checked(reading: Reading, name: str, at_least: int = 0) -> list[Group]:
-    """All groups of a file, if it is whole as far as it was ever safe."""
-    needed = max(at_least, reading.safe_bytes)
-    cause = f"byte {reading.good_bytes} of {needed} that were safe is not whole"
-    expect(reading.good_bytes >= needed, name, cause)
-    return list(_groups(reading.bodies))
+def _groups(commits: Iterable[Commit]) -> Iterator[Group]:
+    for commit in commits:
+        yield from commit.groups
 
 
-def checkpointed(reading: Reading, name: str) -> list[Group]:
-    """All groups of a checkpoint, which is whole or damaged."""
-    last = reading.bodies[-1] if reading.bodies else None
-    groups = list(_groups(reading.bodies))
-    count = sum(len(group.records) for group in groups)
-    whole = isinstance(last, Closing) and last.records == count
-    expect(whole, name, f"it is whole to byte {reading.good_bytes} only")
-    return groups
-
-
-def _groups(bodies: Iterable[Body]) -> Iterator[Group]:
-    for body in bodies:
-        if isinstance(body, Commit):
-            yield from body.groups
+def count(groups: Iterable[Group]) -> int:
+    """How many records they hold."""
+    return sum(len(group.records) for group in groups)
 
 
 def expect(held: bool, name: str, cause: str) -> None:
@@ -160,9 +221,6 @@ def expect(held: bool, name: str, cause: str) -> None:
         raise damaged(name, cause)
 
 
-def damaged(name: str, cause: str) -> DirectoryDamaged:
+def damaged(name: str, cause: str, remedy: str = _RESTORE) -> DirectoryDamaged:
     """The error that says so."""
-    return DirectoryDamaged(
-        f"table file {name}: {cause}; restore the directory from a backup, or move "
-        "it away and let the peer begin anew"
-    )
+    return DirectoryDamaged(f"table file {name}: {cause}; {remedy}")

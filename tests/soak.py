@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.conformance import fuzz
 from tests.end_to_end import campaign
 from tests.simulation.properties import PROPERTIES, Property
+from tests.simulation.storage_properties import STORAGE_PROPERTIES
 
 FUZZED_INPUTS = 100_000
 
@@ -44,7 +45,7 @@ def main() -> int:
     chosen = parser.parse_args()
     end, worst = chosen.first + chosen.seeds, 0
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for holds in PROPERTIES:
+        for holds in PROPERTIES + STORAGE_PROPERTIES:
             if chosen.only not in holds.__name__:
                 continue
             began = time.monotonic()

@@ -2,9 +2,9 @@
 
 A machine of two lanes with one job each: the log, and the checkpoint. The invariants:
 batches are committed one after the other, so that one that cannot be takes all after it
-back; a checkpoint is ended only when every change it may hold is committed, so that it
-brings back nothing that was refused; and after an error that is not a full disk nothing
-is committed, nor told, ever again.
+back; a checkpoint is ended only when every change it may hold is committed and synced,
+so that it brings back nothing that was refused, and never a part of a batch; and after
+an error that is not a full disk nothing is committed, nor told, ever again.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from shoal.errors import NoSpace
 from shoal.table.messages import Group
-from shoal.table.portions import portions
+from shoal.table.portions import PORTION_BYTES, portions
 from shoal.table.protocol import Table
 from shoal.table.storage import Storage
 
@@ -55,16 +55,23 @@ class Committer:
     """Says what is to be done, one job a lane; never waits."""
 
     def __init__(
-        self, table: Table, storage: Storage, audience: Audience, *, sync: bool
+        self,
+        table: Table,
+        storage: Storage,
+        audience: Audience,
+        *,
+        sync: bool,
+        portion_bytes: int = PORTION_BYTES,
     ) -> None:
         """`sync`: each batch survives a crash of the machine before it is told."""
         self._table = table
         self._storage = storage
         self._audience = audience
         self._sync = sync
+        self._portion_bytes = portion_bytes
         self._under_way: dict[Lane, Job] = {}
         self._checkpoint: _Checkpoint | None = None
-        self._safe = 0  # The last batch committed.
+        self._safe = self._synced = 0  # The last batch that is so.
         self._sync_due = False
         self._closing = False
         self._failed = False
@@ -90,9 +97,9 @@ class Committer:
     def due(self) -> list[Job]:
         """What is to be begun now."""
         jobs = []
-        if "log" not in self._under_way and (job := self._next_for_log()):
-            jobs.append(job)
         if self._checkpoint and (job := self._next_for_checkpoint(self._checkpoint)):
+            jobs.append(job)
+        if "log" not in self._under_way and (job := self._next_for_log()):
             jobs.append(job)
         for job in jobs:
             self._under_way[job.lane] = job
@@ -117,7 +124,8 @@ class Committer:
             return None
         if self._sync_due:
             self._sync_due = False
-            return Job("log", self._storage.sync, _nothing, _impossible)
+            synced = partial(self._sync_to, self._safe)
+            return Job("log", self._storage.sync, synced, _impossible)
         if not self._checkpoint and self._storage.worth_checkpoint():
             self._checkpoint = _Checkpoint()
             begin = self._storage.begin_checkpoint
@@ -130,8 +138,13 @@ class Committer:
 
     def _settle(self, ticket: int) -> None:
         self._safe = ticket
+        if self._sync:
+            self._synced = ticket
         self._table.committed(ticket)
         self._audience.release(ticket, 0, "")
+
+    def _sync_to(self, ticket: int) -> None:
+        self._synced = ticket
 
     def _refuse(self, error: NoSpace) -> None:
         """Nothing that is under way was done."""
@@ -155,7 +168,8 @@ class Committer:
                 add = partial(self._storage.add, groups)
                 return Job("checkpoint", add, _nothing, self._avoid)
             checkpoint.rests_on = self._last_batch()
-        if checkpoint.rests_on > self._safe:
+        if checkpoint.rests_on > self._synced:
+            self._sync_due |= checkpoint.rests_on <= self._safe
             return None
         checkpoint.ending = True
         end = self._storage.end_checkpoint
@@ -163,7 +177,7 @@ class Committer:
 
     def _walk(self) -> None:
         assert self._checkpoint, "it was begun"
-        self._checkpoint.portions = portions(self._table)
+        self._checkpoint.portions = portions(self._table, self._portion_bytes)
 
     def _avoid(self, _: NoSpace) -> None:
         assert self._checkpoint, "it was begun"

@@ -12,7 +12,7 @@ PORTION_BYTES = 1 << 20
 RECORD_BYTES = 1 << 10
 
 
-def portions(table: Table) -> Iterator[list[Group]]:
+def portions(table: Table, size_bytes: int = PORTION_BYTES) -> Iterator[list[Group]]:
     """Every key as it is when its slot's turn comes: later changes are in the log."""
     portion: dict[Ballot, list[Record]] = {}
     weight = 0
@@ -22,7 +22,7 @@ def portions(table: Table) -> Iterator[list[Group]]:
             record = (slot, key, entry.sequence, entry.deadline_ms, entry.value)
             portion.setdefault(entry.ballot, []).append(record)
             weight += RECORD_BYTES + len(key) + len(entry.value)
-            if weight >= PORTION_BYTES:
+            if weight >= size_bytes:
                 yield [Group(ballot, records) for ballot, records in portion.items()]
                 portion, weight = {}, 0
     if portion:

@@ -55,6 +55,7 @@ class Table:
         self.rests_on = 0
         # Changed and not yet safe: which batch makes it so.
         self.dirty: dict[bytes, int] = {}
+        self._flushed_by = 0  # So is every key there was, if that batch is not safe.
         # Told what happens to keys, if anybody listens: the event and the key.
         self.told: Callable[[str, bytes], None] | None = None
         self._ballot = ballot
@@ -91,6 +92,8 @@ class Table:
         entry = self.slots[slot_of(key)].get(key)
         if key in self.dirty:
             self.rests_on = max(self.rests_on, self.dirty[key])
+        if entry is None and self._flushed_by:
+            self.rests_on = max(self.rests_on, self._flushed_by)
         if entry is not None and entry.deadline_ms and entry.deadline_ms <= self.now_ms:
             # Its end is written down before anybody is told: no slower clock, not
             # even our own after a restart, may bring it back.
@@ -148,7 +151,7 @@ class Table:
             self._close_group()
             self._open.groups.append(Group(self._ballot, [], flushed=True))
             self._open.undo.append(before)
-            self.rests_on = self._open.ticket
+            self.rests_on = self._flushed_by = self._open.ticket
 
     def rest_on_all(self) -> None:
         """The answer depends on every change made so far."""
@@ -188,6 +191,8 @@ class Table:
 
     def committed(self, ticket: int) -> None:
         """All batches up to that one are safe."""
+        if self._flushed_by <= ticket:
+            self._flushed_by = 0
         while self._committing and self._committing[0].ticket <= ticket:
             batch = self._committing.popleft()
             for group in batch.groups:
@@ -209,6 +214,7 @@ class Table:
                     self._unflush(batch.undo.pop())
         self._committing.clear()
         self.dirty.clear()
+        self._flushed_by = 0
         return last.ticket if last else self._open.ticket - 1
 
     def load(self, key: bytes, entry: Entry) -> None:

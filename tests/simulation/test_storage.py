@@ -1,0 +1,40 @@
+"""The table's storage on a hostile disk. A failing seed is the bug report."""
+
+import pytest
+
+from shoal.errors import ShoalError
+from tests.seeds import seeds
+from tests.simulation.plants import Plant
+from tests.simulation.properties import Property
+from tests.simulation.storage_plants import STORAGE_PLANTS
+from tests.simulation.storage_properties import STORAGE_PROPERTIES
+
+SHARE_S = 2.0
+
+# By then a planted fault must have been found.
+PATIENCE_SEEDS = 150
+
+
+@pytest.mark.parametrize("holds", STORAGE_PROPERTIES, ids=lambda each: each.__name__)
+def test_holds(holds: Property) -> None:
+    for seed in seeds(SHARE_S):
+        try:
+            holds(seed)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize(
+    ("plant", "finders"), STORAGE_PLANTS, ids=lambda each: getattr(each, "__name__", "")
+)
+def test_a_planted_fault_is_found(
+    plant: Plant, finders: list[Property], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    for seed in range(PATIENCE_SEEDS):
+        for holds in finders:
+            try:
+                holds(seed)
+            except (AssertionError, ShoalError):
+                return
+    pytest.fail(f"not found in {PATIENCE_SEEDS} seeds")

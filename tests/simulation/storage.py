@@ -27,6 +27,8 @@ KEYS = [b"key%d" % n for n in range(9)]
 # Small enough that segments end and checkpoints are worth it all the time.
 SEGMENT_BYTES, WORTH_BYTES, PORTION_BYTES = 1500, 3000, 2500
 
+CRASHES: tuple[Crash, ...] = ("kept", "lost", "torn", "torn")
+
 # A value and its deadline.
 Had = tuple[bytes, int]
 State = dict[bytes, Had]
@@ -290,7 +292,7 @@ class World:
     def crash(self, mode: Crash | None = None) -> None:
         """End this life, and begin the next; its beginning may be cut short too."""
         while True:
-            cut: Crash = mode or self.rng.choice(["kept", "lost", "torn", "torn"])
+            cut = self.rng.choice(CRASHES) if mode is None else mode
             if cut != "kept" or self.disk.sync_failed:
                 self.history.told = min(self.history.told, self.history.synced)
             self.disk.crash(cut, self.rng)

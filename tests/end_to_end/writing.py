@@ -30,7 +30,8 @@ class Wire:
         self._socket.close()
 
     def send(self, *commands: tuple[bytes, ...]) -> None:
-        self._socket.sendall(b"".join(map(hiredis.pack_command, commands)))
+        packed = [hiredis.pack_command(words) for words in commands]  # type: ignore[arg-type]
+        self._socket.sendall(b"".join(packed))
 
     def receive(self) -> object:
         """The next answer; an error is given, not raised."""

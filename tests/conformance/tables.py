@@ -4,6 +4,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 
 from shoal.core.machine import PeerId
 from shoal.net.door import JSON, RESP, TEXT, Reception
@@ -99,4 +100,4 @@ class StubbornDisk(SimulatedDisk):
 
 def log_on(disk: SimulatedDisk) -> Log:
     """The storage of the shop's peer on such a disk."""
-    return Log(disk, PeerId("shop"))
+    return Log(disk, PeerId("shop"), Random(0))

@@ -76,7 +76,7 @@ class TableService:
             task.cancel()
         self._committer.close()
         self._look()
-        await self._idle
+        await asyncio.shield(self._idle)
         for writer in self._writers.values():
             writer.shutdown()
 
@@ -119,10 +119,12 @@ class TableService:
     def _look(self) -> None:
         """Have done what is to be done."""
         self._due = False
+        if self._idle.done():
+            return
         for job in self._committer.due():
             under_way = self._writers[job.lane].submit(job.run)
             under_way.add_done_callback(partial(self._report, job))
-        if self._committer.ended and not self._idle.done():
+        if self._committer.ended:
             self._idle.set_result(None)
 
     def _report(self, job: Job, under_way: "Future[None]") -> None:

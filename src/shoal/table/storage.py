@@ -327,7 +327,8 @@ def _room() -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise NoSpace(
-            f"the peer's disk: {(error.strerror or '').lower()}; free some space on it"
+            "nothing was written to the peer's disk: "
+            f"{(error.strerror or '').lower()}; free some space on it"
         ) from error
 
 

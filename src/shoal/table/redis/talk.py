@@ -46,6 +46,7 @@ class RedisTalk:
         self.answered = 0
         self._table = server.table
         self._reader = hiredis.Reader(notEnoughData=_MORE)
+        self._framed = False  # Who has sent one frame types no more.
         self._unfinished = 0  # Bytes of requests not yet answered.
         self._tail = b""
         self._typed = b""
@@ -55,7 +56,7 @@ class RedisTalk:
         replies: list[bytes] = []
         self.paused = False
         try:
-            if self._typed or (data and not self._unfinished and data[0] != _ASTERISK):
+            if self._typed or (data and not self._framed and data[0] != _ASTERISK):
                 data = self._hear_typed(data, replies)
             if data:
                 self._feed(data)
@@ -76,13 +77,14 @@ class RedisTalk:
 
     def _feed(self, data: bytes) -> None:
         # Where no asterisk follows the first, nothing is looked through for them.
-        seen = self._tail + data if self._unfinished else data
+        seen = self._tail + data if self._tail else data
         if _TOO_MANY.match(seen) or (
             seen.find(_STAR, 1) > 0 and _TOO_MANY.search(seen)
         ):
             raise hiredis.ProtocolError("invalid multibulk length")
         self._unfinished += len(data)
-        self._tail = data[-_HEADER_BYTES:]
+        self._tail = b"" if data.endswith(b"\n") else data[-_HEADER_BYTES:]
+        self._framed = True
         if self._unfinished > MAX_REQUEST_BYTES:
             raise hiredis.ProtocolError("too big request")
         self._reader.feed(data)
@@ -124,10 +126,11 @@ class RedisTalk:
             if told >= MAX_REPLY_BYTES or self.ended:
                 self.paused = True
                 return
-        if not self._reader.has_data():
-            self._unfinished = 0
-        elif replies:
-            self._unfinished = min(self._unfinished, received)
+        # Data that the reader has not begun is not all that may be unfinished: cut
+        # behind a `$`, it has none, and what follows is a length.
+        if replies:
+            unread = self._reader.has_data()
+            self._unfinished = min(self._unfinished, received) if unread else 0
 
     def _hear_typed(self, data: bytes, replies: list[bytes]) -> bytes:
         """Answer what is typed by hand, a line each; returns what is not."""

@@ -1,0 +1,36 @@
+"""Requests to a table in Redis's protocol, cut by the network wherever it likes."""
+
+from random import Random
+
+import pytest
+
+from shoal.core.machine import PeerId
+from shoal.table.messages import Ballot
+from shoal.table.protocol import Table
+from shoal.table.redis.registry import COMMANDS
+from shoal.table.redis.server import RedisServer
+from shoal.table.redis.talk import RedisTalk
+
+SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\nGET k\r\nPING \r\n"
+WHOLE = SET + b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
+REPLIES = b"+OK\r\n$12\r\nGET k\r\nPING \r\n"
+
+
+def talk() -> RedisTalk:
+    ballot = Ballot(view=1, counter=1, peer=PeerId("p"), start=1)
+    server = RedisServer(Table(ballot, Random(0), logged=False), COMMANDS)
+    return RedisTalk(server, server.welcome("?", lambda _: None))
+
+
+@pytest.mark.parametrize("first", range(len(WHOLE)))
+def test_a_request_cut_in_three_is_one_request(first: int) -> None:
+    for second in range(first, len(WHOLE)):
+        one = talk()
+        parts = WHOLE[:first], WHOLE[first:second], WHOLE[second:]
+        assert b"".join(one.hear(part) for part in parts if part) == REPLIES, second
+
+
+@pytest.mark.parametrize("cut", range(1, 10))
+def test_a_request_of_too_many_words_is_refused_however_it_is_cut(cut: int) -> None:
+    one, many = talk(), b"*1000000000\r\n"
+    assert b"invalid multibulk length" in one.hear(many[:cut]) + one.hear(many[cut:])

@@ -16,11 +16,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.conformance import fuzz
-from tests.end_to_end import campaign
+from tests.end_to_end import campaign, kills
 from tests.simulation.properties import PROPERTIES, Property
 from tests.simulation.storage_properties import STORAGE_PROPERTIES
 
 FUZZED_INPUTS = 100_000
+
+KILLS, WRITES_A_KILL = 100, 10_000
 
 # Small enough that both processors are busy to the end.
 PARCEL = 10
@@ -59,7 +61,7 @@ def main() -> int:
             print("holds" if not failed else f"FAILED {failed[:5]}", flush=True)
             worst = max(worst, len(failed))
     if not chosen.only:
-        worst += attack_doors() + campaign_deaths()
+        worst += attack_doors() + campaign_deaths() + kill_writers()
     return 1 if worst else 0
 
 
@@ -73,6 +75,16 @@ def campaign_deaths() -> int:
     with tempfile.TemporaryDirectory() as root:
         held = campaign.run(Path(root), quick=False, seed=os.getpid())
     return int(not held)
+
+
+def kill_writers() -> int:
+    try:
+        with tempfile.TemporaryDirectory() as root:
+            print(kills.run(Path(root), KILLS, WRITES_A_KILL, seed=os.getpid()))
+    except AssertionError as error:
+        print(f"FAILED after kill -9, seed {os.getpid()}: {error}")
+        return 1
+    return 0
 
 
 def flatten(parcels: Iterator[list[tuple[int, str]]]) -> Iterator[tuple[int, str]]:

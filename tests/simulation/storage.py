@@ -136,7 +136,6 @@ class Life:
         )
         for key, entry in survivors(self.log.recover()).items():
             self.table.load(key, entry)
-        self.table.told = self._hear
         self.committer = Committer(
             self.table, self.log, self, sync=sync, portion_bytes=PORTION_BYTES
         )
@@ -182,17 +181,23 @@ class Life:
         entry = self.table.find(key)
         if before and 0 < before[1] <= self.table.now_ms:
             before = None
+            self._changed(key, None)  # Its end is written down.
         found = (entry.value, entry.deadline_ms) if entry else None
         assert found == before, f"{key!r} has {found}, not {before}"
         return self.history.last_of(key)
 
+    def wake(self, now: float) -> None:
+        """Some keys end."""
+        self.table.wake(now)
+        left = self.state()
+        for key, (_, deadline_ms) in self.history.state().items():
+            if key not in left:
+                assert 0 < deadline_ms <= self.table.now_ms, f"{key!r} ended too soon"
+                self._changed(key, None)
+
     def _changed(self, key: bytes | None, had: Had | None) -> int:
         self.history.changes.append((key, had))
         return len(self.history.changes)
-
-    def _hear(self, event: str, key: bytes) -> None:
-        assert event == "expired"
-        self._changed(key, None)
 
     def _tell(self, needs: int) -> None:
         assert needs <= self.committed, "told before it was committed"

@@ -71,7 +71,7 @@ class Play:
     # The clock
 
     def wake(self) -> None:
-        self.world.life.table.wake(self.world.now)
+        self.world.life.wake(self.world.now)
 
     def pass_time(self) -> None:
         """Mostly it goes on; it may be set back."""

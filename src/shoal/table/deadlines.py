@@ -36,13 +36,14 @@ class Deadlines:
 
     def take_due(self, now_ms: int, limit: int) -> list[bytes]:
         """Keys whose deadline has come and stands, so many at once."""
-        due: list[bytes] = []
+        due: dict[bytes, None] = {}  # A deadline may have been set twice.
         while self._heap and self._heap[0][0] <= now_ms and len(due) < limit:
             deadline_ms, key = heappop(self._heap)
             if self._stands(key, deadline_ms):
-                due.append(key)
-        return due
+                due[key] = None
+        return list(due)
 
     def clear(self) -> None:
         """No key is left."""
         self._heap.clear()
+        self._sweep_at = MIN_SWEEP

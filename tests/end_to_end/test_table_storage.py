@@ -214,6 +214,23 @@ def test_a_full_disk_refuses_writes_and_goes_on_reading(
         assert all(wire.ask(b"GET", key) is None for key in refused)
 
 
+def test_a_start_on_a_full_disk_is_told_in_one_line(small: Path, user: Cluster) -> None:
+    [node] = user.up("--dir", str(small / "peer"))
+    node.kill()
+    wait_until(lambda: not node.runs, 5, "the peer to die")
+    ballast = small / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    done = user.shoal("up", "--listen", ":0", "--dir", str(node.directory))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("shoal: data directory ")
+    assert "no space left on device; " in done.stderr
+    assert "Traceback" not in done.stderr
+    ballast.unlink()
+    assert user.restart(node).name == node.name
+
+
 def fill(wire: Wire) -> tuple[list[bytes], list[bytes]]:
     """Write until ten writes are refused: which were kept, and which were not."""
     kept: list[bytes] = []

@@ -13,7 +13,8 @@ import os
 import secrets
 import time
 from base64 import b64decode, b64encode
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from hashlib import blake2b
 from pathlib import Path
@@ -114,7 +115,8 @@ class Home:
             generation = int(text) + 1
         except ValueError as error:
             raise self._damaged("generation", error) from error
-        self._replace("generation", str(generation).encode())
+        with self._writing():
+            self._replace("generation", str(generation).encode())
         return generation
 
     def contacts(self) -> list[Address]:
@@ -142,10 +144,22 @@ class Home:
     def announce(self, **facts: str | int | float) -> None:
         """Say in the lock who runs here and where."""
         text = json.dumps({"pid": os.getpid(), **facts}).encode()
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, text, 0)
+        with self._writing():
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, text, 0)
 
     # Files
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A peer that cannot write begins nothing, and says why."""
+        try:
+            yield
+        except OSError as error:
+            raise DirectoryDamaged(
+                f"data directory {self.directory}: {(error.strerror or '').lower()}; "
+                "mend that, or choose another with --dir"
+            ) from error
 
     def _has(self, name: str) -> bool:
         return (self.directory / name).exists()

@@ -84,9 +84,10 @@ CALLS = "write,writev,sendto,sendmsg,fdatasync,fsync"
 
 
 @contextmanager
-def strace(node: Node, report: Path) -> Iterator[None]:
+def strace(node: Node, report: Path, *more: str) -> Iterator[None]:
     """Write down what the peer asks of the system, of all its threads."""
     command = ["strace", "-f", "-s", "64", "-e", f"trace={CALLS}", "-o", str(report)]
+    command += more
     watcher = subprocess.Popen(
         [*command, "-p", str(node.pid)], stderr=subprocess.PIPE, text=True
     )
@@ -101,7 +102,10 @@ def strace(node: Node, report: Path) -> Iterator[None]:
         watcher.communicate(timeout=10)
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+stracing = pytest.mark.skipif(not shutil.which("strace"), reason="no strace here")
+
+
+@stracing
 def test_2_20_what_is_acknowledged_is_synced_before_the_reply(
     user: Cluster, tmp_path: Path
 ) -> None:
@@ -122,6 +126,24 @@ def kind(line: str) -> str | None:
     if re.search(r"(fdatasync|fsync)(\(\d+\)| resumed>\)) += 0", line):
         return "synced"
     return "told" if "+OK" in line else None
+
+
+@stracing
+def test_a_sync_that_fails_ends_the_peer_and_nobody_is_told(
+    user: Cluster, tmp_path: Path
+) -> None:
+    [node] = user.up()
+    broken = ("-e", "inject=fdatasync:error=EIO")
+    with Wire(node.address) as wire:
+        assert wire.ask(b"SET", b"before", b"1") == b"OK"
+        with strace(node, tmp_path / "strace.txt", *broken):
+            with pytest.raises(ConnectionError):
+                wire.ask(b"SET", b"k", b"2")
+            wait_until(lambda: not node.runs, 10, "the peer to end")
+    crash = (node.directory / "peer.err").read_text()
+    assert "Input/output error" in crash
+    with Wire(user.restart(node).address) as wire:
+        assert wire.ask(b"GET", b"before") == b"1"
 
 
 # Many pairs

@@ -214,6 +214,7 @@ class Peer:
             start=start,
             durability=settings.durability,
             fail=self.fail,
+            address=self.address,
         )
         self.table_service.start()
 

@@ -3,18 +3,21 @@
 import asyncio
 import errno
 import logging
+import os
+import resource
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from random import Random
 from time import time
 
-from shoal.core.machine import PeerId
+from shoal.core.machine import Address, PeerId
 from shoal.table.connection import Connection
 from shoal.table.lines import LinesTalk
 from shoal.table.messages import SLOTS, Ballot, Durability, Entry, Group, Record
 from shoal.table.protocol import Batch, Table
 from shoal.table.redis.registry import COMMANDS
-from shoal.table.redis.server import RedisServer
+from shoal.table.redis.server import RedisServer, Surroundings
 from shoal.table.redis.talk import RedisTalk
 from shoal.table.storage import Memory, Storage
 from shoal.table.talk import Talk
@@ -30,6 +33,9 @@ TICK_S = 0.1
 # A portion of a checkpoint: the loop is held for about a millisecond.
 PORTION_RECORDS = 1000
 
+# A table that no cluster's client is sent to.
+NOWHERE = Address("127.0.0.1:0")
+
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 
 
@@ -44,11 +50,22 @@ class TableService:
         start: int,
         durability: Durability,
         fail: Callable[[Exception], None],
+        address: Address = NOWHERE,
     ) -> None:
+        """`address` is where clients of a cluster are told to go."""
         ballot = Ballot(view=1, counter=1, peer=peer, start=start)
         logged = not isinstance(storage, Memory)
         self.table = Table(ballot, Random(), logged=logged)
-        self.redis = RedisServer(self.table, COMMANDS)
+        around = Surroundings(
+            name=peer,
+            address=address,
+            process=os.getpid(),
+            since=time(),
+            durability=durability,
+            memory_bytes=_memory_bytes,
+            processor_s=_processor_s,
+        )
+        self.redis = RedisServer(self.table, COMMANDS, around)
         self._storage = storage
         self._durability = durability
         self._fail = fail
@@ -99,8 +116,7 @@ class TableService:
         return Connection(self.table, self, make_talk, settled)
 
     def _redis_talk(self, connection: Connection) -> RedisTalk:
-        client = self.redis.welcome(connection.address, connection.push)
-        return RedisTalk(self.redis, client)
+        return RedisTalk(self.redis, connection)
 
     # Committing
 
@@ -220,3 +236,18 @@ class TableService:
 
     async def _in_writer(self, call: Callable[..., None], *arguments: object) -> None:
         await self._loop.run_in_executor(self._writer, call, *arguments)
+
+
+def _memory_bytes() -> int:
+    """What this process has in memory; where nobody says, the most it has had."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(pages) * resource.getpagesize()
+
+
+def _processor_s() -> tuple[float, float]:
+    """Spent in the system, and in this program."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_stime, used.ru_utime

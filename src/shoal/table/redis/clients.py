@@ -59,7 +59,8 @@ def list_(talk: RedisTalk, words: list[bytes]) -> Reply:
 
 def _line(talk: RedisTalk, client: Client) -> str:
     age_s = (talk.server.table.now_ms - client.since_ms) // 1000
-    flags = ("P" if client.listening else "") + ("e" if client.spared else "")
+    said = {"P": client.listening, "r": client.reading, "e": client.spared}
+    flags = "".join(letter for letter, holds in said.items() if holds)
     fields = {
         "id": client.number,
         "addr": client.caller.address,

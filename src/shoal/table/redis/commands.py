@@ -11,8 +11,9 @@ from shoal.table.redis.replies import CommandError, Reply, Status
 if TYPE_CHECKING:
     from shoal.table.redis.talk import RedisTalk
 
-# So much of a client's words is shown in an error.
+# So much of a client's words is shown where Redis shows no more, and elsewhere.
 SHOWN_BYTES = 128
+LONGEST_SHOWN_BYTES = 1 << 10
 
 
 class Keys(Protocol):
@@ -113,7 +114,8 @@ def lookup(commands: Commands, words: list[bytes]) -> tuple[Single, list[bytes]]
     member = command.find(words[1])
     if member is None:
         raise CommandError(
-            f"ERR unknown subcommand '{text(words[1])}'. Try {command.name} HELP."
+            f"ERR unknown subcommand '{text(words[1], SHOWN_BYTES)}'. "
+            f"Try {command.name} HELP."
         )
     check_arity(member, len(words))
     return member, words[2:]
@@ -131,9 +133,9 @@ def wrong_arity(name: str) -> CommandError:
     return CommandError(f"ERR wrong number of arguments for '{name.lower()}' command")
 
 
-def text(word: bytes) -> str:
+def text(word: bytes, limit: int = LONGEST_SHOWN_BYTES) -> str:
     """A word as part of a sentence; it goes back to the client as it came."""
-    return word.partition(b"\0")[0][:SHOWN_BYTES].decode(errors="surrogateescape")
+    return word.partition(b"\0")[0][:limit].decode(errors="surrogateescape")
 
 
 def _unknown(words: list[bytes]) -> str:
@@ -144,4 +146,5 @@ def _unknown(words: list[bytes]) -> str:
         word = word.partition(b"\0")[0]
         shown += b"'%b' " % word[: SHOWN_BYTES - len(shown)]
     begun = shown.decode(errors="surrogateescape")
-    return f"ERR unknown command '{text(words[0])}', with args beginning with: {begun}"
+    name = text(words[0], SHOWN_BYTES)
+    return f"ERR unknown command '{name}', with args beginning with: {begun}"

@@ -3,6 +3,7 @@
 from shoal.table.redis.commands import TalkCommand, text, wrong_arity
 from shoal.table.redis.integers import integer
 from shoal.table.redis.replies import DONE, CommandError, Reply, Status, syntax_error
+from shoal.table.redis.server import Client
 from shoal.table.redis.talk import RedisTalk
 
 # Clients look at the version to know what they may ask; what we answer is Redis 7.0's.
@@ -42,9 +43,7 @@ def hello(talk: RedisTalk, words: list[bytes]) -> Reply:
         )
         if version not in (2, 3):
             raise CommandError("NOPROTO unsupported protocol version")
-    name = _hello_options(words[1:])
-    if name is not None:
-        client.name = name
+    _take_options(client, words[1:])
     client.version = version
     client.settle()
     return {
@@ -58,22 +57,21 @@ def hello(talk: RedisTalk, words: list[bytes]) -> Reply:
     }
 
 
-def _hello_options(words: list[bytes]) -> bytes | None:
-    """The name that is chosen, if one is."""
-    name, rest = None, list(words)
+def _take_options(client: Client, words: list[bytes]) -> None:
+    """One after the other: those before a wrong one hold, as in Redis."""
+    rest = list(words)
     while rest:
         match rest[0].upper(), len(rest):
             case b"AUTH", count if count >= 3:
                 _check_user(rest[1])
                 del rest[:3]
             case b"SETNAME", count if count >= 2:
-                name = checked_name(rest[1])
+                client.name = checked_name(rest[1])
                 del rest[:2]
             case _:
                 raise CommandError(
                     f"ERR Syntax error in HELLO option '{text(rest[0])}'"
                 )
-    return name
 
 
 def auth(talk: RedisTalk, words: list[bytes]) -> Reply:
@@ -122,13 +120,26 @@ def reset(talk: RedisTalk, words: list[bytes]) -> Reply:
     """RESET: as if the client had just come."""
     client = talk.client
     talk.server.listeners.forget(client)
-    client.version, client.name, client.mute = 2, b"", False
+    client.version, client.name = 2, b""
+    client.mute = client.reading = False
     client.settle()
     return Status("RESET")
 
 
-def nothing(talk: RedisTalk, words: list[bytes]) -> Reply:
-    """READONLY, READWRITE, ASKING: every peer answers for every key anyway."""
+def readonly(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """READONLY: every peer answers for every key anyway."""
+    talk.client.reading = True
+    return DONE
+
+
+def readwrite(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """READWRITE."""
+    talk.client.reading = False
+    return DONE
+
+
+def asking(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """ASKING: no slot is ever half moved."""
     return DONE
 
 
@@ -150,7 +161,7 @@ COMMANDS = [
     TalkCommand("SELECT", 2, select, _OFTEN, "connection"),
     TalkCommand("QUIT", -1, quit_, _ALWAYS, "connection"),
     TalkCommand("RESET", 1, reset, _ALWAYS, "connection"),
-    TalkCommand("READONLY", 1, nothing, _OFTEN, "connection"),
-    TalkCommand("READWRITE", 1, nothing, _OFTEN, "connection"),
-    TalkCommand("ASKING", 1, nothing, "fast", "connection"),
+    TalkCommand("READONLY", 1, readonly, _OFTEN, "connection"),
+    TalkCommand("READWRITE", 1, readwrite, _OFTEN, "connection"),
+    TalkCommand("ASKING", 1, asking, "fast", "connection"),
 ]

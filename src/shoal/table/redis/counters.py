@@ -40,9 +40,10 @@ def incrbyfloat(keys: Keys, words: list[bytes]) -> Reply:
     """INCRBYFLOAT key increment."""
     key, amount = words
     entry = keys.find(key)
+    before = _float(entry.value) if entry else Fraction(0)
+    more = _float(amount)
     try:
-        before = _float(entry.value) if entry else Fraction(0)
-        value = extended.write(extended.add(before, _float(amount)))
+        value = extended.write(extended.add(before, more))
     except extended.Infinite:
         raise CommandError(_NO_NUMBER) from None
     store(keys, key, value, _deadline_ms(entry))
@@ -64,7 +65,7 @@ def _deadline_ms(entry: Entry | None) -> int:
     return entry.deadline_ms if entry else NEVER
 
 
-def _float(word: bytes) -> Fraction:
+def _float(word: bytes) -> Fraction | None:
     try:
         return extended.parse(word)
     except ValueError:

@@ -33,11 +33,9 @@ class Events:
         if not set(classes) <= set(_KNOWN):
             raise ValueError(f"Invalid event class character. Use '{_KNOWN}'.")
         chosen = classes.replace("A", _EVERYTHING)
-        if set(chosen) >= set(_EVERYTHING):
-            # As Redis has it: A hides the one class that it does not contain.
-            self.chosen = "A" + _in_order(chosen, "KEm")
-        else:
-            self.chosen = _in_order(chosen, _EVERYTHING + "nKEm")
+        everything = set(chosen) >= set(_EVERYTHING)
+        classes = "A" if everything else _in_order(chosen, _EVERYTHING)
+        self.chosen = classes + _in_order(chosen, "nKEm")
         self._classes = frozenset(chosen)
         needed = self._classes & set(_WHERE)
         self._table.told = self._tell if needed else None

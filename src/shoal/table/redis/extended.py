@@ -26,15 +26,15 @@ _INFINITE = re.compile(rb"[+-]?inf(?:inity)?\Z", re.IGNORECASE)
 
 
 class Infinite(Exception):
-    """The number is too large to be one."""
+    """It is too large to be a number."""
 
 
-def parse(word: bytes) -> Fraction:
-    """The number a word says; ValueError if none, `Infinite` if it says so itself."""
+def parse(word: bytes) -> Fraction | None:
+    """The number a word says, nothing if it says infinite; ValueError if it is none."""
     if len(word) >= MAX_WORD_BYTES:
         raise ValueError("too long")
     if _INFINITE.match(word):
-        raise Infinite
+        return None
     if found := _HEX.match(word):
         exact = _exact(found, digits_base=16, digit_scale=16, scale=2)
     elif found := _DECIMAL.match(word):
@@ -50,8 +50,10 @@ def parse(word: bytes) -> Fraction:
     return number
 
 
-def add(one: Fraction, other: Fraction) -> Fraction:
-    """Their sum; `Infinite` if it is too large."""
+def add(one: Fraction | None, other: Fraction | None) -> Fraction:
+    """Their sum; `Infinite` if it is too large, or none."""
+    if one is None or other is None:
+        raise Infinite
     return rounded(one + other)
 
 

@@ -69,6 +69,7 @@ class Client:
         self.library = b""
         self.library_version = b""
         self.spared = False  # CLIENT NO-EVICT: remembered, though nobody is evicted.
+        self.reading = False  # READONLY: remembered, though any peer answers.
         self.mute = False
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}

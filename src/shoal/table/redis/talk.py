@@ -14,6 +14,7 @@ import hiredis
 from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS
 from shoal.table.redis import inline
 from shoal.table.redis.commands import KeyCommand, TalkCommand, lookup
+from shoal.table.redis.mistakes import misplaced, worded
 from shoal.table.redis.replies import OK, CommandError, encode, error, nothing
 from shoal.table.redis.server import Caller, Client, RedisServer
 
@@ -65,7 +66,7 @@ class RedisTalk:
                 self._feed(data)
             self._answer_all(replies, len(data))
         except hiredis.ProtocolError as wrong:
-            replies.append(error(f"ERR Protocol error: {wrong}"))
+            replies.append(error(f"ERR Protocol error: {worded(wrong)}"))
             self.ended = True
         self._replies = None
         self.answered = len(replies) - replies.count(b"") - self._pushed
@@ -168,7 +169,7 @@ class RedisTalk:
         if not words:
             return b""
         if type(words) is not list or any(type(word) is not bytes for word in words):
-            raise hiredis.ProtocolError("expected '$'")
+            raise misplaced(words)
         client = self.client
         silent = client.silent()
         try:

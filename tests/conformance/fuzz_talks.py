@@ -16,8 +16,8 @@ from shoal.core.machine import PeerId
 from shoal.table.lines import LinesTalk
 from shoal.table.messages import Ballot
 from shoal.table.protocol import Table
-from shoal.table.talk import Talk
 from shoal.table.redis.registry import COMMANDS
+from shoal.table.talk import Talk
 from shoal.table.verbs import VerbsTalk
 from tests.callers import server_of, talk_to
 from tests.conformance.fuzz import mutate

@@ -77,7 +77,6 @@ MALFORMED = [
     b"*01\r\n",
     b"*\r\n",
     b"*99999999999999999999999\r\n",
-    b"*2000000\r\n",
     b"*1\r\n$x\r\n",
     b"*1\r\n$-1\r\n",
     b"*1\r\n$-2\r\n",
@@ -117,4 +116,4 @@ def test_every_difference_is_documented() -> None:
         for line in DOCUMENT.read_text().splitlines()
         if line.startswith("| `")
     }
-    assert REASONS <= documented
+    assert documented >= REASONS

@@ -44,7 +44,10 @@ def test_an_integer_is_written_in_one_way(text: str) -> None:
     ],
 )
 def test_sums_have_64_bits(one: bytes, other: bytes, total: bytes) -> None:
-    assert extended.write(extended.add(extended.parse(one), extended.parse(other))) == total
+    assert (
+        extended.write(extended.add(extended.parse(one), extended.parse(other)))
+        == total
+    )
 
 
 WRONG = b"abc,,1e,1e+,.,0x,1_0,1 , 1,nan,1e5000,-1e4933,1e-4952,++1,--1,1e5.5,0xg"
@@ -52,7 +55,7 @@ WRONG = b"abc,,1e,1e+,.,0x,1_0,1 , 1,nan,1e5000,-1e4933,1e-4952,++1,--1,1e5.5,0x
 
 @pytest.mark.parametrize("word", [*WRONG.split(b","), b"1\0", b"9" * 5120, b"inf1"])
 def test_what_is_no_number(word: bytes) -> None:
-    with pytest.raises(ValueError, match="no|out|too"):
+    with pytest.raises(ValueError, match=r"no|out|too"):
         extended.parse(word)
 
 
@@ -81,4 +84,3 @@ def test_thousands_of_digits_are_read_and_written() -> None:
     number = extended.parse(word)
     assert number is not None
     assert len(extended.write(number)) == len(word)
-

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal.core.machine import PeerId
@@ -22,6 +22,7 @@ def key(number: int, tag: int) -> bytes:
     return b"{%d}%d" % (tag, number)
 
 
+@settings(deadline=None, max_examples=30)
 @given(
     seed=st.integers(0, 1 << 32),
     count=st.sampled_from([1, 7, 100, 1000]),

@@ -111,7 +111,9 @@ def test_news_of_ones_own_doing_come_in_their_place() -> None:
 
 def test_quick_commands_are_refused_to_who_listens() -> None:
     desk = Desk()
-    many = resp([b"SUBSCRIBE", b"c"]) + resp([b"GET", b"k"]) + resp([b"SET", b"k", b"v"])
+    many = (
+        resp([b"SUBSCRIBE", b"c"]) + resp([b"GET", b"k"]) + resp([b"SET", b"k", b"v"])
+    )
     heard = desk.talks[0].hear(many)
     assert heard.count(b"-ERR Can't execute") == 2
     assert not desk.table.size

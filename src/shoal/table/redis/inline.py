@@ -9,7 +9,7 @@ MAX_LINE_BYTES = 64 << 10
 # Quotes may begin within a word, and end it. What is blank before a word is more than
 # what ends one.
 _WORD = re.compile(
-    rb"""\s*([^ \n\r\t"']*)(?:"((?:[^"\\]|\\.)*)"(?=\s|\Z)"""
+    rb"""\s*+([^ \n\r\t"']*+)(?:"((?:[^"\\]|\\.)*)"(?=\s|\Z)"""
     rb"""|'((?:[^'\\]|\\'?+)*)'(?=\s|\Z)|(?=[ \n\r\t]|\Z))""",
     re.DOTALL,
 )

@@ -137,8 +137,8 @@ class Connection(asyncio.Protocol):
             ready.append(replies)
         if ready and not self._transport.is_closing():
             self._transport.write(b"".join(ready))
-        if self._held <= BACKLOG_BYTES and not self._blocked:
-            self._transport.resume_reading()
+            if self._held <= BACKLOG_BYTES and not self._blocked:
+                self._transport.resume_reading()
         if not waiting and (self._talk.ended or self._talk.paused):
             self._pause()
         return not waiting

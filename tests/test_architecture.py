@@ -38,7 +38,7 @@ ARROWS = {
     "web": {"web", "core", "errors", "version", "members.service"},
     "settings": {"core", "members.settings", "table.messages"},
     "client": {"core", "errors"},
-    **{name: {name, "core", "net", "errors"} for name in CAPABILITIES},
+    **{name: {name, "core", "net", "errors", "version"} for name in CAPABILITIES},
 }
 
 

@@ -215,6 +215,7 @@ class Peer:
             start=start,
             durability=settings.durability,
             fail=self.fail,
+            address=self.address,
         )
         self.table_service.start()
 

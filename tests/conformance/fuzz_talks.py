@@ -17,10 +17,9 @@ from shoal.table.lines import LinesTalk
 from shoal.table.messages import Ballot
 from shoal.table.protocol import Table
 from shoal.table.redis.registry import COMMANDS
-from shoal.table.redis.server import RedisServer
-from shoal.table.redis.talk import RedisTalk
 from shoal.table.talk import Talk
 from shoal.table.verbs import VerbsTalk
+from tests.callers import server_of, talk_to
 from tests.conformance.fuzz import mutate
 from tests.conformance.tables import command
 
@@ -71,13 +70,9 @@ def attack(inputs: int, seed: int) -> int:
     """Let talks hear so many inputs; how many bytes the process grew by."""
     rng = Random(seed)
     table = Table(Ballot(1, 1, PeerId("p"), 1), Random(seed), logged=False)
-    server = RedisServer(table, COMMANDS)
-
-    def redis() -> Talk:
-        return RedisTalk(server, server.welcome("nowhere", lambda _: None))
-
+    server = server_of(table)
     dialects: list[tuple[Callable[[], Talk], Requests]] = [
-        (redis, redis_requests),
+        (lambda: talk_to(server), redis_requests),
         (lambda: VerbsTalk(table), verb_requests),
         (lambda: LinesTalk(table), line_requests),
     ]

@@ -7,9 +7,8 @@ import pytest
 from shoal.core.machine import PeerId
 from shoal.table.messages import Ballot
 from shoal.table.protocol import Table
-from shoal.table.redis.registry import COMMANDS
-from shoal.table.redis.server import RedisServer
 from shoal.table.redis.talk import RedisTalk
+from tests.callers import server_of, talk_to
 
 SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\nGET k\r\nPING \r\n"
 WHOLE = SET + b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
@@ -18,8 +17,7 @@ REPLIES = b"+OK\r\n$12\r\nGET k\r\nPING \r\n"
 
 def talk() -> RedisTalk:
     ballot = Ballot(view=1, counter=1, peer=PeerId("p"), start=1)
-    server = RedisServer(Table(ballot, Random(0), logged=False), COMMANDS)
-    return RedisTalk(server, server.welcome("?", lambda _: None))
+    return talk_to(server_of(Table(ballot, Random(0), logged=False)))
 
 
 @pytest.mark.parametrize("first", range(len(WHOLE)))

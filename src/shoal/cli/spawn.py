@@ -145,6 +145,8 @@ def spawn(plan: Plan, join: list[str] | None = None) -> Child:
         ("--advertise", plan.advertise),
         ("--name", plan.name),
         ("--zone", plan.zone),
+        ("--storage", plan.storage),
+        ("--durability", plan.durability),
     ):
         command += [option, value] if value else []
     for address in plan.join if join is None else join:

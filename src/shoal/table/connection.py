@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[_Waiting] = deque()
         self._patience: asyncio.TimerHandle | None = None
         self._blocked = False
+        self._held = 0  # Bytes of answers that wait.
 
     @property
     def address(self) -> str:
@@ -60,12 +61,19 @@ class Connection(asyncio.Protocol):
         peer = self._transport.get_extra_info("peername") or ("?", 0)
         return f"{peer[0]}:{peer[1]}"
 
+    @property
+    def called(self) -> str:
+        """Where it calls to."""
+        here = self._transport.get_extra_info("sockname") or ("?", 0)
+        return f"{here[0]}:{here[1]}"
+
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from the door."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(BACKLOG_BYTES)
+        self._table.begin(time())
         self._talk = self._make_talk(self)
 
     def data_received(self, data: bytes) -> None:
@@ -75,14 +83,14 @@ class Connection(asyncio.Protocol):
         replies = talk.hear(data)
         ticket = table.rests_on
         if replies:
-            if self._settled:
-                self._settled()
-                self._settled = None
+            self.settle()
             if ticket or self._waiting:
-                self._waiting.append((ticket, replies, talk.answered))
+                self._hold(ticket, replies, talk.answered)
                 self._committing.wait(self)
             else:
                 self._transport.write(replies)
+        elif ticket:
+            self._committing.wait(self)  # Done without a word, but done.
         if talk.ended or talk.paused:
             self._pause()
 
@@ -99,7 +107,20 @@ class Connection(asyncio.Protocol):
             self._patience.cancel()
         self._talk.close()
 
+    def settle(self) -> None:
+        """Its first request was whole: the door has nothing more to watch for."""
+        if self._settled:
+            self._settled()
+            self._settled = None
+
     # Answers
+
+    def _hold(self, ticket: int, replies: bytes, count: int) -> None:
+        """Keep answers back, and not more of them than may be unread."""
+        self._waiting.append((ticket, replies, count))
+        self._held += len(replies)
+        if self._held > BACKLOG_BYTES:
+            self._transport.pause_reading()
 
     def release(self, safe: int, refused: int, why: str) -> bool:
         """All up to one batch is safe, all after it up to another refused.
@@ -110,11 +131,14 @@ class Connection(asyncio.Protocol):
         ready: list[bytes] = []
         while waiting and waiting[0][0] <= max(safe, refused):
             ticket, replies, count = waiting.popleft()
+            self._held -= len(replies)
             if ticket > safe:
                 replies = self._talk.refused(count, why)
             ready.append(replies)
         if ready and not self._transport.is_closing():
             self._transport.write(b"".join(ready))
+            if self._held <= BACKLOG_BYTES and not self._blocked:
+                self._transport.resume_reading()
         if not waiting and (self._talk.ended or self._talk.paused):
             self._pause()
         return not waiting
@@ -124,12 +148,11 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if self._waiting:
-            self._waiting.append((0, news, 0))
+            self._hold(0, news, 0)
         else:
             self._transport.write(news)
-        held = sum(len(replies) for _, replies, _ in self._waiting)
-        if self._transport.get_write_buffer_size() + held > NEWS_BYTES:
-            self._cut(f"{NEWS_BYTES >> 20} MiB of news are unread")
+        if self._transport.get_write_buffer_size() + self._held > NEWS_BYTES:
+            self.cut(f"{NEWS_BYTES >> 20} MiB of news are unread")
 
     # Clients that do not read
 
@@ -144,7 +167,8 @@ class Connection(asyncio.Protocol):
         self._blocked = False
         if self._patience:
             self._patience.cancel()
-        self._transport.resume_reading()
+        if self._held <= BACKLOG_BYTES:
+            self._transport.resume_reading()
         if self._talk.paused:
             self._pause()
 
@@ -170,8 +194,9 @@ class Connection(asyncio.Protocol):
         if left < unread:
             self._wait_for_reader(left)
         else:
-            self._cut(f"it has read nothing for {PATIENCE_S:g} s")
+            self.cut(f"it has read nothing for {PATIENCE_S:g} s")
 
-    def _cut(self, why: str) -> None:
+    def cut(self, why: str) -> None:
+        """End it, whatever it was still to be told."""
         log.warning("client %s is cut off: %s", self.address, why)
         self._transport.abort()

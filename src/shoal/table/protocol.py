@@ -33,6 +33,8 @@ class Batch:
     ticket: int
     groups: list[Group] = field(default_factory=list)
     undo: list["Entry | _Flushed | None"] = field(default_factory=list)
+    # What happened to keys, told when it is safe.
+    events: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Table:
         # Changed and not yet safe: which batch makes it so.
         self.dirty: dict[bytes, int] = {}
         self._flushed_by = 0  # So is every key there was, if that batch is not safe.
-        # Told what happens to keys, if anybody listens: the event and the key.
+        # Told what happened to keys, if anybody listens: the event and the key.
         self.told: Callable[[str, bytes], None] | None = None
         self._ballot = ballot
         self._rng = rng
@@ -106,8 +108,6 @@ class Table:
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & (SLOTS - 1)
         entries = self.slots[slot]
         before = entries.get(key)
-        if before is None:
-            self.size += 1
         self._sequence = sequence = self._sequence + 1
         entries[key] = Entry(value, deadline_ms, self._ballot, sequence)
         if deadline_ms:
@@ -116,6 +116,10 @@ class Table:
             self._records.append((slot, key, sequence, deadline_ms, value))
             self._open.undo.append(before)
             self.dirty[key] = self.rests_on = self._open.ticket
+        if before is None:
+            self.size += 1
+            if self.told:
+                self.tell("new", key)
 
     def drop(self, key: bytes) -> bool:
         """Let a key have nothing; false if it had nothing."""
@@ -132,8 +136,14 @@ class Table:
         return True
 
     def tell(self, event: str, key: bytes) -> None:
-        """Something happened to a key, by that name."""
-        if self.told:
+        """Something happened to a key, and is told when all before is safe."""
+        if not self.told:
+            return
+        if self._records or self._open.groups:
+            self._open.events.append((event, key))
+        elif self._committing:
+            self._committing[-1].events.append((event, key))
+        else:
             self.told(event, key)
 
     def _end(self, key: bytes) -> None:
@@ -166,6 +176,11 @@ class Table:
             if not entry.deadline_ms or entry.deadline_ms > self.now_ms:
                 yield key, entry
 
+    def lives(self, key: bytes) -> bool:
+        """Has a key anything that has not ended?"""
+        entry = self.slots[slot_of(key)].get(key)
+        return entry is not None and not 0 < entry.deadline_ms <= self.now_ms
+
     def random_key(self) -> bytes | None:
         """Some key, if there is any."""
         for _ in range(RANDOM_TRIES):
@@ -191,14 +206,15 @@ class Table:
 
     def committed(self, ticket: int) -> None:
         """All batches up to that one are safe."""
-        if self._flushed_by <= ticket:
-            self._flushed_by = 0
         while self._committing and self._committing[0].ticket <= ticket:
             batch = self._committing.popleft()
             for group in batch.groups:
                 for _, key, *_ in group.records:
                     if self.dirty.get(key) == batch.ticket:
                         del self.dirty[key]
+            self._tell_all(batch.events)
+        if self._flushed_by <= ticket:
+            self._flushed_by = 0
 
     def refused(self) -> int:
         """No batch under way can be made safe: as if they had never been.
@@ -223,6 +239,11 @@ class Table:
         self.size += 1
         if entry.deadline_ms:
             self._deadlines.add(key, entry.deadline_ms)
+
+    def _tell_all(self, events: list[tuple[str, bytes]]) -> None:
+        for event, key in events:
+            if self.told:
+                self.told(event, key)
 
     def _close_group(self) -> None:
         if self._records:

@@ -2,20 +2,23 @@
 
 import asyncio
 import logging
+import os
+import resource
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from random import Random
 from time import time
 
-from shoal.core.machine import PeerId
+from shoal.core.machine import Address, PeerId
 from shoal.table.committer import Committer, Job, Lane
 from shoal.table.connection import Connection
 from shoal.table.lines import LinesTalk
 from shoal.table.messages import Ballot, Durability
 from shoal.table.protocol import Table
 from shoal.table.redis.registry import COMMANDS
-from shoal.table.redis.server import RedisServer
+from shoal.table.redis.server import RedisServer, Surroundings
 from shoal.table.redis.talk import RedisTalk
 from shoal.table.storage import Memory, Storage, survivors
 from shoal.table.talk import Talk
@@ -27,6 +30,9 @@ SYNC_S = 1.0
 
 # How late a key may end that nobody asks for: Redis looks ten times a second too.
 TICK_S = 0.1
+
+# A table that no cluster's client is sent to.
+NOWHERE = Address("127.0.0.1:0")
 
 
 class TableService:
@@ -40,11 +46,22 @@ class TableService:
         start: int,
         durability: Durability,
         fail: Callable[[Exception], None],
+        address: Address = NOWHERE,
     ) -> None:
+        """`address` is where clients of a cluster are told to go."""
         ballot = Ballot(view=1, counter=1, peer=peer, start=start)
         logged = not isinstance(storage, Memory)
         self.table = Table(ballot, Random(), logged=logged)
-        self.redis = RedisServer(self.table, COMMANDS)
+        around = Surroundings(
+            name=peer,
+            address=address,
+            process=os.getpid(),
+            since=time(),
+            durability=durability,
+            memory_bytes=_memory_bytes,
+            processor_s=_processor_s,
+        )
+        self.redis = RedisServer(self.table, COMMANDS, around)
         self._storage = storage
         self._durability = durability
         self._committer = Committer(
@@ -100,8 +117,7 @@ class TableService:
         return Connection(self.table, self, make_talk, settled)
 
     def _redis_talk(self, connection: Connection) -> RedisTalk:
-        client = self.redis.welcome(connection.address, connection.push)
-        return RedisTalk(self.redis, client)
+        return RedisTalk(self.redis, connection)
 
     # Committing
 
@@ -162,3 +178,18 @@ class TableService:
             if self.table.deadline <= time():
                 self.table.wake(time())
                 self._commit_soon()
+
+
+def _memory_bytes() -> int:
+    """What this process has in memory; where nobody says, the most it has had."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(pages) * resource.getpagesize()
+
+
+def _processor_s() -> tuple[float, float]:
+    """Spent in the system, and in this program."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_stime, used.ru_utime

@@ -6,8 +6,11 @@ import hiredis
 
 MAX_LINE_BYTES = 64 << 10
 
+# Quotes may begin within a word, and end it. What is blank before a word is more than
+# what ends one.
 _WORD = re.compile(
-    rb"""\s*(?:"((?:[^"\\]|\\.)*)"(?=\s|\Z)|'((?:[^'\\]|\\.)*)'(?=\s|\Z)|([^\s"']\S*))""",
+    rb"""\s*+([^ \n\r\t"']*+)(?:"((?:[^"\\]|\\.)*)"(?=\s|\Z)"""
+    rb"""|'((?:[^'\\]|\\'?+)*)'(?=\s|\Z)|(?=[ \n\r\t]|\Z))""",
     re.DOTALL,
 )
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
@@ -16,18 +19,19 @@ _SPECIAL = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 def split(line: bytes) -> list[bytes]:
     """The words of a line; none if it is blank."""
-    words, at, line = [], 0, line.rstrip()
-    while at < len(line):
-        found = _WORD.match(line, at)
+    words: list[bytes] = []
+    at, end = 0, len(line.rstrip(b" \n\r\t"))
+    while at < end and not line[at:end].isspace():
+        found = _WORD.match(line, at, end)
         if not found:
             raise hiredis.ProtocolError("unbalanced quotes in request")
-        quoted, single, plain = found.groups()
+        begun, quoted, single = found.groups()
         if quoted is not None:
-            words.append(_ESCAPE.sub(_unescape, quoted))
+            words.append(begun + _ESCAPE.sub(_unescape, quoted))
         elif single is not None:
-            words.append(single.replace(b"\\'", b"'"))
+            words.append(begun + single.replace(b"\\'", b"'"))
         else:
-            words.append(plain)
+            words.append(begun)
         at = found.end()
     return words
 

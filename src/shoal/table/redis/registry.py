@@ -1,15 +1,41 @@
 """All commands, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from types import MappingProxyType
 
-from shoal.table.redis import clients, strings
-from shoal.table.redis.commands import Command
+from shoal.table.redis import (
+    channels,
+    clients,
+    cluster,
+    conditions,
+    configuration,
+    conversation,
+    counters,
+    expiring,
+    introspection,
+    keys,
+    report,
+    scanning,
+    strings,
+)
+from shoal.table.redis.commands import Command, Commands
 
-COMMANDS: Mapping[bytes, Command] = MappingProxyType(
-    {
-        each.name.encode(): each
-        for module in (strings, clients)
-        for each in module.COMMANDS
-    }
+_SUBJECTS: Sequence[Sequence[Command]] = (
+    strings.COMMANDS,
+    conditions.COMMANDS,
+    counters.COMMANDS,
+    keys.COMMANDS,
+    expiring.COMMANDS,
+    scanning.COMMANDS,
+    channels.COMMANDS,
+    conversation.COMMANDS,
+    clients.COMMANDS,
+    introspection.COMMANDS,
+    report.COMMANDS,
+    configuration.COMMANDS,
+    cluster.COMMANDS,
+)
+
+COMMANDS: Commands = MappingProxyType(
+    {each.name.encode(): each for subject in _SUBJECTS for each in subject}
 )

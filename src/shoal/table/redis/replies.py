@@ -1,6 +1,7 @@
 """What Redis's clients are told, in the second or third version of its protocol.
 
-A reply is a number, bytes, a list, a mapping, nothing, a `Status` or a `CommandError`.
+A reply is a number, bytes, a list, a mapping, nothing, a `Status` or a `CommandError`,
+and what the third version tells apart and the second does not.
 """
 
 from collections.abc import Iterable
@@ -17,8 +18,26 @@ class Status(Struct, frozen=True):
     text: str
 
 
+class Verbatim(Struct, frozen=True):
+    """Text for people."""
+
+    text: str
+
+
+class Together(Struct, frozen=True):
+    """A set: several, in no order."""
+
+    items: list["Reply"]
+
+
 class Push(Struct, frozen=True):
     """What was not asked for just now: news of a channel."""
+
+    items: list["Reply"]
+
+
+class Several(Struct, frozen=True):
+    """One command, several replies."""
 
     items: list["Reply"]
 
@@ -29,17 +48,26 @@ class CommandError(Exception):
 
 Reply = Union[  # noqa: UP007 - `|` takes no forward reference.
     int,
-    float,
     bytes,
     str,
     None,
     Status,
+    Verbatim,
+    Together,
     Push,
+    Several,
     CommandError,
     list["Reply"],
     tuple["Reply", ...],
     dict[str, "Reply"],
 ]
+
+DONE = Status("OK")
+
+
+def syntax_error() -> CommandError:
+    """The words are not as the command takes them."""
+    return CommandError("ERR syntax error")
 
 
 def encode(reply: Reply, version: int) -> bytes:
@@ -47,34 +75,38 @@ def encode(reply: Reply, version: int) -> bytes:
     match reply:
         case bytes():
             return b"$%d\r\n%b\r\n" % (len(reply), reply)
-        case bool():
-            return (
-                (b"#t\r\n" if reply else b"#f\r\n")
-                if version > 2
-                else (b":%d\r\n" % reply)
-            )
         case int():
             return b":%d\r\n" % reply
         case None:
             return nothing(version)
         case str():
-            return encode(reply.encode(), version)
-        case float():
-            text = f"{reply:.17g}".encode()
-            return b",%b\r\n" % text if version > 2 else encode(text, version)
+            return encode(reply.encode(errors="surrogateescape"), version)
         case Status(text):
             return b"+%b\r\n" % text.encode()
         case CommandError():
             return error(str(reply))
         case list() | tuple():
-            return _many(b"*", len(reply), reply, version)
-        case Push(items):
-            return _many(b">" if version > 2 else b"*", len(items), items, version)
+            return _many(b"*", reply, version)
         case dict():
-            flat = [each for pair in reply.items() for each in pair]
+            return _mapping(reply, version)
+        case _:
+            return _encode_third(reply, version)
+
+
+def _encode_third(reply: Verbatim | Together | Push | Several, version: int) -> bytes:
+    """What the second version has no form of its own for."""
+    match reply:
+        case Verbatim(text):
+            data = text.encode(errors="surrogateescape")
             if version > 2:
-                return _many(b"%", len(reply), flat, version)
-            return _many(b"*", len(flat), flat, version)
+                return b"=%d\r\ntxt:%b\r\n" % (len(data) + 4, data)
+            return encode(data, version)
+        case Together(items):
+            return _many(b"~" if version > 2 else b"*", items, version)
+        case Push(items):
+            return _many(b">" if version > 2 else b"*", items, version)
+        case Several(items):
+            return b"".join(encode(each, version) for each in items)
 
 
 def nothing(version: int) -> bytes:
@@ -84,11 +116,20 @@ def nothing(version: int) -> bytes:
 
 def error(text: str) -> bytes:
     """One line, whatever is in the text."""
-    line = text.replace("\r", " ").replace("\n", " ")
+    line = text.strip("\r\n").replace("\r", " ").replace("\n", " ")
     return b"-%b\r\n" % line.encode(errors="surrogateescape")
 
 
-def _many(kind: bytes, count: int, items: Iterable[Reply], version: int) -> bytes:
-    parts = [b"%b%d\r\n" % (kind, count)]
-    parts += [encode(each, version) for each in items]
-    return b"".join(parts)
+def _mapping(reply: dict[str, Reply], version: int) -> bytes:
+    flat = [each for pair in reply.items() for each in pair]
+    if version > 2:
+        return b"%%%d\r\n" % len(reply) + _items(flat, version)
+    return _many(b"*", flat, version)
+
+
+def _many(kind: bytes, items: "list[Reply] | tuple[Reply, ...]", version: int) -> bytes:
+    return b"%b%d\r\n" % (kind, len(items)) + _items(items, version)
+
+
+def _items(items: Iterable[Reply], version: int) -> bytes:
+    return b"".join(encode(each, version) for each in items)

@@ -1,52 +1,140 @@
 """What all conversations with Redis's clients share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Protocol
 
+from msgspec import Struct
+
+from shoal.core.machine import PeerId
+from shoal.table.messages import Durability
 from shoal.table.protocol import Table
-from shoal.table.redis.commands import Command
+from shoal.table.redis.commands import Commands
+from shoal.table.redis.events import Events
+from shoal.table.redis.listeners import Listeners
+from shoal.table.redis.replies import CommandError
+from shoal.table.redis.scanner import Scanner
+
+# What a client that listens to channels may say in the protocol's second version,
+# where news and replies look the same.
+_LISTENING = frozenset(
+    ["PING", "SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "QUIT", "RESET"]
+)
+
+
+class Caller(Protocol):
+    """The connection a client came by."""
+
+    @property
+    def address(self) -> str:
+        """Where it calls from."""
+
+    @property
+    def called(self) -> str:
+        """Where it called to."""
+
+    def push(self, news: bytes) -> None:
+        """Tell it something it did not ask for."""
+
+    def settle(self) -> None:
+        """Its first request was whole, though it is not answered."""
+
+    def cut(self, why: str) -> None:
+        """End it."""
+
+
+class Surroundings(Struct, frozen=True):
+    """The peer around the table: what INFO, CONFIG and CLUSTER tell of it."""
+
+    name: PeerId
+    address: str
+    process: int
+    since: float
+    durability: Durability
+    memory_bytes: Callable[[], int]
+    processor_s: Callable[[], tuple[float, float]]
 
 
 class Client:
     """One client: who it is and what it has chosen."""
 
-    __slots__ = (
-        "address",
-        "library",
-        "library_version",
-        "name",
-        "number",
-        "push",
-        "version",
-    )
-
     def __init__(
-        self, number: int, address: str, push: Callable[[bytes], None]
+        self, number: int, since_ms: int, caller: Caller, push: Callable[[bytes], None]
     ) -> None:
         self.number = number
-        self.address = address
+        self.since_ms = since_ms
+        self.caller = caller
         self.push = push
         self.version = 2
         self.name = b""
         self.library = b""
         self.library_version = b""
+        self.spared = False  # CLIENT NO-EVICT: remembered, though nobody is evicted.
+        self.reading = False  # READONLY: remembered, though any peer answers.
+        self.mute = False
+        self.channels: dict[bytes, None] = {}
+        self.patterns: dict[bytes, None] = {}
+        # Nothing is special about its next command.
+        self.plain = True
+        self._skip = False
+
+    @property
+    def listening(self) -> bool:
+        """Does it listen to any channel?"""
+        return bool(self.channels or self.patterns)
+
+    def settle(self) -> None:
+        """Something was chosen: find out whether anything is special now."""
+        apart = self.version == 2 and self.listening
+        self.plain = not (self.mute or self._skip or apart)
+
+    def skip(self) -> None:
+        """The next command gets no reply."""
+        self._skip = True
+        self.settle()
+
+    def silent(self) -> bool:
+        """Is this the command that gets no reply?"""
+        if not self._skip:
+            return False
+        self._skip = False
+        self.settle()
+        return True
+
+    def check(self, command: str) -> None:
+        """May it say that now?"""
+        if self.plain or self.version > 2 or not self.listening:
+            return
+        if command not in _LISTENING:
+            raise CommandError(
+                f"ERR Can't execute '{command.lower()}': only (P|S)SUBSCRIBE / "
+                "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+            )
 
 
 class RedisServer:
     """The table as Redis's clients see it."""
 
-    def __init__(self, table: Table, commands: Mapping[bytes, Command]) -> None:
+    def __init__(
+        self, table: Table, commands: Commands, surroundings: Surroundings
+    ) -> None:
         self.table = table
         self.commands = commands
+        self.surroundings = surroundings
         self.clients: dict[int, Client] = {}
-        self._next_number = 1
+        self.listeners: Listeners[Client] = Listeners()
+        self.events = Events(table, self.listeners.publish)
+        self.scanner = Scanner(table)
+        self.answered = 0  # So many commands.
+        self.welcomed = 0  # So many clients.
 
-    def welcome(self, address: str, push: Callable[[bytes], None]) -> Client:
+    def welcome(self, caller: Caller, push: Callable[[bytes], None]) -> Client:
         """One more client; `push` reaches it unasked."""
-        client = Client(self._next_number, address, push)
-        self._next_number += 1
+        self.welcomed += 1
+        client = Client(self.welcomed, self.table.now_ms, caller, push)
         self.clients[client.number] = client
         return client
 
     def forget(self, client: Client) -> None:
         """It has gone."""
+        self.listeners.forget(client)
         self.clients.pop(client.number, None)

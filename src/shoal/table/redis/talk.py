@@ -7,14 +7,16 @@ much. Parsing is hiredis's work.
 
 import re
 from binascii import crc_hqx
+from collections.abc import Mapping
 
 import hiredis
 
 from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS
 from shoal.table.redis import inline
 from shoal.table.redis.commands import KeyCommand, TalkCommand, lookup
+from shoal.table.redis.mistakes import misplaced, worded
 from shoal.table.redis.replies import OK, CommandError, encode, error, nothing
-from shoal.table.redis.server import Client, RedisServer
+from shoal.table.redis.server import Caller, Client, RedisServer
 
 # Longer unfinished requests are refused: eight of the longest values.
 MAX_REQUEST_BYTES = 8 * MAX_VALUE_BYTES
@@ -38,13 +40,16 @@ Words = list[bytes]
 class RedisTalk:
     """One client."""
 
-    def __init__(self, server: RedisServer, client: Client) -> None:
+    def __init__(self, server: RedisServer, caller: Caller) -> None:
         self.server = server
-        self.client = client
+        self.client: Client = server.welcome(caller, self._push)
         self.ended = False
         self.paused = False
         self.answered = 0
+        self._caller = caller
         self._table = server.table
+        self._replies: list[bytes] | None = None  # While requests are carried out.
+        self._pushed = 0  # So many of them were not asked for.
         self._reader = hiredis.Reader(notEnoughData=_MORE)
         self._framed = False  # Who has sent one frame types no more.
         self._unfinished = 0  # Bytes of requests not yet answered.
@@ -54,7 +59,7 @@ class RedisTalk:
     def hear(self, data: bytes) -> bytes:
         """Carry out every whole request, and answer them in order."""
         replies: list[bytes] = []
-        self.paused = False
+        self._replies, self._pushed, self.paused = replies, 0, False
         try:
             if self._typed or (data and not self._framed and data[0] != _ASTERISK):
                 data = self._hear_typed(data, replies)
@@ -62,9 +67,11 @@ class RedisTalk:
                 self._feed(data)
             self._answer_all(replies, len(data))
         except hiredis.ProtocolError as wrong:
-            replies.append(error(f"ERR Protocol error: {wrong}"))
+            replies.append(error(f"ERR Protocol error: {worded(wrong)}"))
             self.ended = True
-        self.answered = len(replies)
+        self._replies = None
+        self.answered = len(replies) - replies.count(b"") - self._pushed
+        self.server.answered += self.answered
         return replies[0] if len(replies) == 1 else b"".join(replies)
 
     def refused(self, count: int, why: str) -> bytes:
@@ -74,6 +81,14 @@ class RedisTalk:
     def close(self) -> None:
         """The client has gone."""
         self.server.forget(self.client)
+
+    def _push(self, news: bytes) -> None:
+        """What the client itself causes comes after what it was answered before."""
+        if self._replies is None:
+            self._caller.push(news)
+        else:
+            self._replies.append(news)
+            self._pushed += 1
 
     def _feed(self, data: bytes) -> None:
         # Where no asterisk follows the first, nothing is looked through for them.
@@ -92,10 +107,10 @@ class RedisTalk:
     def _answer_all(self, replies: list[bytes], received: int) -> None:
         """GET and SET are carried out in this loop: a call for each costs a third."""
         append, table, told, dirty = replies.append, self._table, 0, self._table.dirty
-        slots, none = table.slots, nothing(self.client.version)
+        slots, none, hot = table.slots, nothing(self.client.version), self._hot()
         for words in iter(self._reader.gets, _MORE):
             try:
-                verb = _HOT.get(words[0])
+                verb = hot.get(words[0])
                 if verb is _GET:
                     _, key = words
                     entry = slots[crc_hqx(key, 0) & _MASK].get(key)
@@ -113,8 +128,6 @@ class RedisTalk:
                     _, key, value = words
                     if _fit(key, value):
                         table.put(key, value)
-                        if table.told:
-                            table.tell("set", key)
                         append(OK)
                         continue
             except (TypeError, ValueError, LookupError):
@@ -123,6 +136,7 @@ class RedisTalk:
                 append(reply := self._answer(words))
                 told += len(reply)
                 slots, none = table.slots, nothing(self.client.version)
+                hot = self._hot()
             if told >= MAX_REPLY_BYTES or self.ended:
                 self.paused = True
                 return
@@ -132,36 +146,47 @@ class RedisTalk:
             unread = self._reader.has_data()
             self._unfinished = min(self._unfinished, received) if unread else 0
 
+    def _hot(self) -> Mapping[bytes, str]:
+        """What may be answered in the loop: nothing where more than that is to do."""
+        plain = self.client.plain and self._table.told is None
+        return _HOT if plain else _COLD
+
     def _hear_typed(self, data: bytes, replies: list[bytes]) -> bytes:
         """Answer what is typed by hand, a line each; returns what is not."""
-        self._typed += data
-        while self._typed and self._typed[0] != _ASTERISK:
-            line, newline, rest = self._typed.partition(b"\n")
-            if not newline:
-                if len(line) > inline.MAX_LINE_BYTES:
-                    raise hiredis.ProtocolError("too big inline request")
+        typed, at, told = self._typed + data, 0, 0
+        while at < len(typed) and typed[at] != _ASTERISK:
+            end = typed.find(b"\n", at)
+            if end < 0 and len(typed) - at > inline.MAX_LINE_BYTES:
+                raise hiredis.ProtocolError("too big inline request")
+            if end < 0 or told >= MAX_REPLY_BYTES or self.ended:
+                self.paused, self._typed = end >= 0, typed[at:]
                 return b""
-            self._typed = rest
-            if words := inline.split(line.removesuffix(b"\r")):
+            if words := inline.split(typed[at:end].removesuffix(b"\r")):
                 replies.append(self._answer(words))
-        rest, self._typed = self._typed, b""
-        return rest
+                told += len(replies[-1])
+            at = end + 1
+        self._typed = b""
+        return typed[at:]
 
     def _answer(self, words: Words) -> bytes:
         if not words:
             return b""
         if type(words) is not list or any(type(word) is not bytes for word in words):
-            raise hiredis.ProtocolError("expected '$'")
+            raise misplaced(words)
+        client = self.client
+        silent = client.silent()
         try:
-            match lookup(self.server.commands, words):
+            command, rest = lookup(self.server.commands, words)
+            client.check(command.name)
+            match command:
                 case KeyCommand(run=run):
-                    value = run(self._table, words[1:])
+                    value = run(self._table, rest)
                 case TalkCommand(run=run):
-                    value = run(self, words[1:])
-            reply = encode(value, self.client.version)
+                    value = run(self, rest)
+            reply = encode(value, client.version)
         except CommandError as wrong:
             reply = error(str(wrong))
-        return reply
+        return b"" if silent or client.mute else reply
 
 
 def _fit(key: object, value: object) -> bool:
@@ -177,3 +202,4 @@ def _fit(key: object, value: object) -> bool:
 # What is answered in the loop.
 _GET, _SET = "get", "set"
 _HOT = {b"GET": _GET, b"get": _GET, b"SET": _SET, b"set": _SET}
+_COLD: Mapping[bytes, str] = {}

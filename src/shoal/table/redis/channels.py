@@ -1,0 +1,124 @@
+"""Commands on channels: who listens is told what is published, at most once."""
+
+from collections.abc import Callable
+
+from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES
+from shoal.table.redis.commands import Command, Family, TalkCommand, help_on
+from shoal.table.redis.glob import matcher
+from shoal.table.redis.replies import CommandError, Push, Reply, Several
+from shoal.table.redis.server import Client
+from shoal.table.redis.talk import RedisTalk
+
+_HELP = (
+    "PUBSUB <subcommand> [argument ...]. There are:",
+    "CHANNELS [pattern]: names that somebody listens to.",
+    "NUMPAT: how many patterns somebody listens to.",
+    "NUMSUB [channel ...]: how many listen to each.",
+    "HELP: this.",
+)
+
+
+def publish(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """PUBLISH channel message: how many were told."""
+    channel, message = words
+    if len(channel) > MAX_KEY_BYTES or len(message) > MAX_VALUE_BYTES:
+        raise CommandError(
+            f"ERR at most {MAX_KEY_BYTES} bytes are a channel, "
+            f"{MAX_VALUE_BYTES} a message"
+        )
+    return talk.server.listeners.publish(channel, message)
+
+
+def subscribe(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """SUBSCRIBE channel [channel ...]."""
+    add = talk.server.listeners.add_channel
+    return _each(talk.client, b"subscribe", words, lambda c, name: add(c, name))
+
+
+def psubscribe(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """PSUBSCRIBE pattern [pattern ...]."""
+    add = talk.server.listeners.add_pattern
+    return _each(talk.client, b"psubscribe", words, lambda c, name: add(c, name))
+
+
+def unsubscribe(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """UNSUBSCRIBE [channel ...]: from all if none is named."""
+    drop = talk.server.listeners.drop_channel
+    names: list[bytes] | list[None] = words or list(talk.client.channels) or [None]
+    return _each(talk.client, b"unsubscribe", names, lambda c, name: drop(c, name))
+
+
+def punsubscribe(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """PUNSUBSCRIBE [pattern ...]: from all if none is named."""
+    drop = talk.server.listeners.drop_pattern
+    names: list[bytes] | list[None] = words or list(talk.client.patterns) or [None]
+    return _each(talk.client, b"punsubscribe", names, lambda c, name: drop(c, name))
+
+
+def _each(
+    client: Client,
+    kind: bytes,
+    names: list[bytes] | list[None],
+    change: Callable[[Client, bytes], None],
+) -> Reply:
+    """One reply for each name: to how many the client listens then."""
+    replies: list[Reply] = []
+    for name in names:
+        if name is not None:
+            try:
+                if len(name) > MAX_KEY_BYTES:
+                    raise CommandError(f"ERR a name has {MAX_KEY_BYTES} bytes at most")
+                change(client, name)
+            except CommandError as wrong:
+                replies.append(wrong)
+                break
+        count = len(client.channels) + len(client.patterns)
+        replies.append(Push([kind, name, count]))
+    client.settle()
+    return Several(replies)
+
+
+def channels(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """PUBSUB CHANNELS [pattern]."""
+    if len(words) > 1:
+        raise CommandError(
+            "ERR unknown subcommand or wrong number of arguments for 'CHANNELS'. "
+            "Try PUBSUB HELP."
+        )
+    matches = matcher(words[0]) if words else None
+    names = talk.server.listeners.channels()
+    return [name for name in names if not matches or matches(name)]
+
+
+def numsub(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """PUBSUB NUMSUB [channel ...]."""
+    replies: list[Reply] = []
+    for name in words:
+        replies += [name, talk.server.listeners.count(name)]
+    return replies
+
+
+def numpat(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """PUBSUB NUMPAT."""
+    return talk.server.listeners.patterns
+
+
+_LISTEN = "pubsub noscript loading stale"
+_LOOK = "pubsub loading stale"
+
+COMMANDS: list[Command] = [
+    TalkCommand("PUBLISH", 3, publish, "pubsub loading stale fast"),
+    TalkCommand("SUBSCRIBE", -2, subscribe, _LISTEN),
+    TalkCommand("UNSUBSCRIBE", -1, unsubscribe, _LISTEN),
+    TalkCommand("PSUBSCRIBE", -2, psubscribe, _LISTEN),
+    TalkCommand("PUNSUBSCRIBE", -1, punsubscribe, _LISTEN),
+    Family(
+        "PUBSUB",
+        (
+            TalkCommand("PUBSUB|CHANNELS", -2, channels, _LOOK),
+            TalkCommand("PUBSUB|NUMSUB", -2, numsub, _LOOK),
+            TalkCommand("PUBSUB|NUMPAT", 2, numpat, _LOOK),
+            help_on("PUBSUB", _HELP),
+        ),
+    ),
+]

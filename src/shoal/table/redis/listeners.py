@@ -1,0 +1,113 @@
+"""Who listens to which channels, and how news reach them: at once, at most once."""
+
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from shoal.table.redis.glob import Matcher, matcher
+from shoal.table.redis.replies import CommandError, Push, encode
+
+# Every message is compared with every pattern.
+MAX_PATTERNS = 1 << 10
+MAX_CHANNELS = 1 << 16
+
+
+class Listener(Protocol):
+    """One who may listen."""
+
+    version: int
+    channels: dict[bytes, None]
+    patterns: dict[bytes, None]
+    push: Callable[[bytes], None]
+
+
+L = TypeVar("L", bound=Listener)
+
+
+class _News:
+    """Something to tell, in each version of the protocol once."""
+
+    def __init__(self, *items: bytes) -> None:
+        self._push = Push(list(items))
+        self._encoded: dict[int, bytes] = {}
+
+    def tell(self, listener: Listener) -> None:
+        version = listener.version
+        if version not in self._encoded:
+            self._encoded[version] = encode(self._push, version)
+        listener.push(self._encoded[version])
+
+
+class Listeners(Generic[L]):
+    """All that is listened to; a listener is forgotten when it goes."""
+
+    def __init__(self) -> None:
+        self._channels: dict[bytes, dict[L, None]] = {}
+        self._patterns: dict[bytes, tuple[Matcher, dict[L, None]]] = {}
+
+    def add_channel(self, listener: L, channel: bytes) -> None:
+        """It listens to a channel from now on."""
+        if len(listener.channels) >= MAX_CHANNELS:
+            raise CommandError(f"ERR a client listens to at most {MAX_CHANNELS}")
+        listener.channels[channel] = None
+        self._channels.setdefault(channel, {})[listener] = None
+
+    def add_pattern(self, listener: L, pattern: bytes) -> None:
+        """It listens to all channels that match."""
+        if len(listener.patterns) >= MAX_PATTERNS:
+            raise CommandError(f"ERR a client has at most {MAX_PATTERNS} patterns")
+        if pattern not in self._patterns:
+            self._patterns[pattern] = (matcher(pattern), {})
+        listener.patterns[pattern] = None
+        self._patterns[pattern][1][listener] = None
+
+    def drop_channel(self, listener: L, channel: bytes) -> None:
+        """It listens to a channel no more."""
+        if channel in listener.channels:
+            del listener.channels[channel]
+            del self._channels[channel][listener]
+            if not self._channels[channel]:
+                del self._channels[channel]
+
+    def drop_pattern(self, listener: L, pattern: bytes) -> None:
+        """It listens to what matches no more, unless for another reason."""
+        if pattern in listener.patterns:
+            del listener.patterns[pattern]
+            del self._patterns[pattern][1][listener]
+            if not self._patterns[pattern][1]:
+                del self._patterns[pattern]
+
+    def forget(self, listener: L) -> None:
+        """It listens to nothing any more."""
+        for channel in list(listener.channels):
+            self.drop_channel(listener, channel)
+        for pattern in list(listener.patterns):
+            self.drop_pattern(listener, pattern)
+
+    def publish(self, channel: bytes, message: bytes) -> int:
+        """Tell who listens; how many times it was told."""
+        direct = list(self._channels.get(channel, ()))
+        if direct:
+            news = _News(b"message", channel, message)
+            for listener in direct:
+                news.tell(listener)
+        told = len(direct)
+        for pattern, (matches, listeners) in list(self._patterns.items()):
+            if matches(channel):
+                news = _News(b"pmessage", pattern, channel, message)
+                for listener in list(listeners):
+                    news.tell(listener)
+                told += len(listeners)
+        return told
+
+    def channels(self) -> list[bytes]:
+        """What is listened to by name."""
+        return list(self._channels)
+
+    def count(self, channel: bytes) -> int:
+        """How many listen to a channel by its name."""
+        return len(self._channels.get(channel, ()))
+
+    @property
+    def patterns(self) -> int:
+        """How many different patterns there are."""
+        return len(self._patterns)

@@ -1,0 +1,175 @@
+"""What a conversation owes a client beside the right words."""
+
+from random import Random
+
+import pytest
+
+from shoal.core.machine import PeerId
+from shoal.table.messages import MAX_VALUE_BYTES, Ballot
+from shoal.table.protocol import Table
+from shoal.table.redis.replies import (
+    CommandError,
+    Push,
+    Reply,
+    Several,
+    Status,
+    Together,
+    Verbatim,
+    encode,
+)
+from shoal.table.redis.talk import RedisTalk
+from tests.callers import Deaf, server_of
+from tests.conformance.redis_wire import resp
+
+
+@pytest.mark.parametrize(
+    ("reply", "second", "third"),
+    [
+        (None, b"$-1\r\n", b"_\r\n"),
+        (7, b":7\r\n", b":7\r\n"),
+        (b"a", b"$1\r\na\r\n", b"$1\r\na\r\n"),
+        (Status("OK"), b"+OK\r\n", b"+OK\r\n"),
+        ({"a": 1}, b"*2\r\n$1\r\na\r\n:1\r\n", b"%1\r\n$1\r\na\r\n:1\r\n"),
+        (Verbatim("a"), b"$1\r\na\r\n", b"=5\r\ntxt:a\r\n"),
+        (Together([1]), b"*1\r\n:1\r\n", b"~1\r\n:1\r\n"),
+        (Push([1]), b"*1\r\n:1\r\n", b">1\r\n:1\r\n"),
+        (Several([1, 2]), b":1\r\n:2\r\n", b":1\r\n:2\r\n"),
+        (Several([]), b"", b""),
+        ([[], [None]], b"*2\r\n*0\r\n*1\r\n$-1\r\n", b"*2\r\n*0\r\n*1\r\n_\r\n"),
+        (CommandError("ERR a\r\nb\n"), b"-ERR a  b\r\n", b"-ERR a  b\r\n"),
+    ],
+)
+def test_forms(reply: Reply, second: bytes, third: bytes) -> None:
+    assert encode(reply, 2) == second
+    assert encode(reply, 3) == third
+
+
+class Desk:
+    """A table whose changes are committed by hand, and two who talk to it."""
+
+    def __init__(self) -> None:
+        self.table = Table(Ballot(1, 1, PeerId("p"), 1), Random(0), logged=True)
+        self.server = server_of(self.table)
+        self.callers = [Deaf(), Deaf()]
+        self.talks = [RedisTalk(self.server, each) for each in self.callers]
+
+    def say(self, who: int, *words: bytes) -> bytes:
+        self.table.begin(1000)
+        return self.talks[who].hear(resp(list(words)))
+
+    def commit(self) -> None:
+        batch = self.table.take()
+        assert batch
+        self.table.committed(batch.ticket)
+
+
+def test_an_event_is_told_when_its_change_is_safe() -> None:
+    desk = Desk()
+    desk.say(0, b"CONFIG", b"SET", b"notify-keyspace-events", b"KEA")
+    desk.say(0, b"PSUBSCRIBE", b"__key*")
+    desk.say(1, b"SET", b"k", b"v")
+    assert not desk.callers[0].pushed
+    desk.commit()
+    assert desk.callers[0].pushed.count(b"pmessage") == 2
+
+
+def test_an_event_of_what_was_refused_is_never_told() -> None:
+    desk = Desk()
+    desk.say(0, b"CONFIG", b"SET", b"notify-keyspace-events", b"KEAm")
+    desk.say(0, b"PSUBSCRIBE", b"__key*")
+    desk.say(1, b"SET", b"k", b"v")
+    desk.table.refused()
+    desk.say(1, b"SET", b"k", b"w")
+    desk.say(1, b"GET", b"other")  # Rests on nothing, but comes after.
+    assert not desk.callers[0].pushed
+    desk.commit()
+    assert desk.callers[0].pushed.count(b"pmessage") == 4
+
+
+def test_what_a_flush_took_rests_on_it() -> None:
+    desk = Desk()
+    desk.say(0, b"SET", b"k", b"v")
+    desk.commit()
+    desk.say(0, b"FLUSHALL")
+    ticket = desk.table.rests_on
+    assert desk.say(1, b"GET", b"k") == b"$-1\r\n"
+    assert desk.table.rests_on == ticket
+    desk.table.refused()
+    assert desk.say(1, b"GET", b"k") == b"$1\r\nv\r\n"
+    assert desk.table.rests_on == 0
+
+
+def test_news_of_ones_own_doing_come_in_their_place() -> None:
+    desk = Desk()
+    both = resp([b"SUBSCRIBE", b"c"]) + resp([b"PUBLISH", b"c", b"m"])
+    desk.say(0, b"HELLO", b"3")
+    heard = desk.talks[0].hear(both)
+    assert heard.endswith(b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n:1\r\n")
+    assert desk.talks[0].answered == 2
+    assert not desk.callers[0].pushed
+
+
+def test_quick_commands_are_refused_to_who_listens() -> None:
+    desk = Desk()
+    many = (
+        resp([b"SUBSCRIBE", b"c"]) + resp([b"GET", b"k"]) + resp([b"SET", b"k", b"v"])
+    )
+    heard = desk.talks[0].hear(many)
+    assert heard.count(b"-ERR Can't execute") == 2
+    assert not desk.table.size
+
+
+def test_silence_is_kept() -> None:
+    desk = Desk()
+    off, on = ([b"CLIENT", b"REPLY", word] for word in (b"off", b"on"))
+    many = [off, [b"SET", b"k", b"v"], [b"GET", b"k"], on, [b"GET", b"k"]]
+    heard = desk.talks[0].hear(b"".join(map(resp, many)))
+    assert heard == b"+OK\r\n$1\r\nv\r\n"
+    assert desk.talks[0].answered == 2
+    assert desk.table.rests_on
+
+
+def test_an_empty_request_counts_for_nothing() -> None:
+    desk = Desk()
+    assert desk.talks[0].hear(b"*0\r\n*-1\r\n" + resp([b"PING"])) == b"+PONG\r\n"
+    assert desk.talks[0].answered == 1
+
+
+def test_what_is_typed_waits_for_its_reader_too() -> None:
+    desk = Desk()
+    desk.say(0, b"SET", b"k", b"v" * MAX_VALUE_BYTES)
+    talk = desk.talks[0]
+    heard = talk.hear(b"GET k\r\n" * 5 + b"QUIT\r\nPING\r\n")
+    assert talk.paused
+    assert heard.count(b"$8388608") == 1
+    for _ in range(5):
+        heard = talk.hear(b"")
+    assert heard == b"+OK\r\n"
+    assert talk.ended
+
+
+def test_a_reply_has_a_limit() -> None:
+    desk = Desk()
+    desk.say(0, b"SET", b"k", b"v" * MAX_VALUE_BYTES)
+    assert desk.say(0, b"MGET", *[b"k"] * 8).startswith(b"*8\r\n")
+    assert desk.say(0, b"MGET", *[b"k"] * 9).startswith(b"-ERR the reply has more than")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [b"SET", b"k", b"v" * (MAX_VALUE_BYTES + 1)],
+        [b"MSET", b"a", b"", b"k", b"v" * (MAX_VALUE_BYTES + 1)],
+        [b"SET", b"k" * 65537, b"v"],
+        [b"INCR", b"k" * 65537],
+        [b"SETRANGE", b"k", b"8388608", b"v"],
+        [b"PUBLISH", b"k", b"v" * (MAX_VALUE_BYTES + 1)],
+    ],
+    ids=lambda words: words[0].decode(),
+)
+def test_what_is_too_long_is_refused_by_name(words: list[bytes]) -> None:
+    desk = Desk()
+    answer = desk.say(0, *words)
+    assert answer.startswith(b"-ERR ")
+    assert b"8388608" in answer or b"65536" in answer
+    assert not desk.table.size

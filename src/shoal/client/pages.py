@@ -1,0 +1,92 @@
+"""What a peer says over HTTP: one question a connection, and its token."""
+
+from typing import Any
+
+from shoal.core.address import parse
+from shoal.core.machine import Address
+from shoal.errors import (
+    Misuse,
+    Refused,
+    Unanswered,
+    Unauthorized,
+    Unreachable,
+    named,
+)
+
+
+class Pages:
+    """Asks one peer over HTTP. Every call ends within `timeout_s`."""
+
+    def __init__(
+        self, address: Address, token: str = "", timeout_s: float = 10.0
+    ) -> None:
+        self.address = address
+        self.token = token
+        self.timeout_s = timeout_s
+
+    def members(self) -> list[dict[str, Any]]:
+        """Who is in the network, since when, and who says so."""
+        members: list[dict[str, Any]] = self.get("/api/members")
+        return members
+
+    def status(self) -> dict[str, Any]:
+        """How this peer is."""
+        status: dict[str, Any] = self.get("/api/status")
+        return status
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 - it is whatever JSON says.
+        """What the peer has to say there."""
+        return self._ask("GET", path)
+
+    def post(self, path: str) -> Any:  # noqa: ANN401
+        """Let the peer do something, once."""
+        return self._ask("POST", path)
+
+    def _ask(self, method: str, path: str) -> Any:  # noqa: ANN401
+        from http.client import HTTPConnection, HTTPException  # 20 ms, when needed.
+
+        host, port = parse(self.address)
+        connection = HTTPConnection(host, port, timeout=self.timeout_s)
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            body = response.read()
+        except TimeoutError:
+            raise Unanswered(
+                f"peer {self.address}: no answer in {self.timeout_s:g} s; "
+                "try again, or with a longer --timeout"
+            ) from None
+        except (OSError, HTTPException) as error:
+            cause = (getattr(error, "strerror", None) or str(error)).lower()
+            raise Unreachable(
+                f"peer {self.address}: {cause or 'no answer'}; is it up? "
+                "see: shoal status"
+            ) from None
+        finally:
+            connection.close()
+        return self._understand(response.status, body)
+
+    def _understand(self, status: int, body: bytes) -> Any:  # noqa: ANN401
+        import json  # 6 ms, when needed.
+
+        text = body.decode(errors="replace").strip()
+        if status == 401:
+            raise Unauthorized(
+                f"peer {self.address}: it needs the token of its network; "
+                "set SHOAL_TOKEN to the file 'token' of one of its peers"
+            )
+        if status == 403:
+            raise Unauthorized(f"peer {self.address}: {text}")
+        if status == 409:
+            told = json.loads(text)["error"]
+            raise named(told["kind"], told["message"])
+        if status >= 400:
+            raise Refused(f"peer {self.address}: {text}")
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise Misuse(
+                f"peer {self.address}: what answers there is not a peer of Shoal; "
+                "check the address"
+            ) from None

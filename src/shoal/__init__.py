@@ -1,8 +1,13 @@
 """Shoal: a network of equal peers, with nobody in charge."""
 
+from typing import TYPE_CHECKING
+
 from shoal.client import Client
 from shoal.errors import Misuse, Refused, ShoalError, Unanswered, Unknown, Unreachable
 from shoal.version import VERSION
+
+if TYPE_CHECKING:
+    from shoal.client.coroutines import Network
 
 __all__ = [
     "Client",
@@ -13,6 +18,7 @@ __all__ = [
     "Unknown",
     "Unreachable",
     "connect",
+    "open",
 ]
 
 __version__ = VERSION
@@ -26,3 +32,12 @@ def connect(address: str | None = None, *, timeout_s: float = 10.0) -> Client:
     if address is None:
         return which.client(timeout_s)
     return which.client_at(Address(address), timeout_s)
+
+
+def open(  # noqa: A001 - it is what `shoal.open()` does.
+    address: str | None = None, *, timeout_s: float = 10.0
+) -> "Network":
+    """The same verbs as coroutines: `async with shoal.open() as net`."""
+    from shoal.client.coroutines import Network
+
+    return Network(connect(address, timeout_s=timeout_s))

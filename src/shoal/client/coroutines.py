@@ -132,6 +132,13 @@ class AsyncTable:
         """Has a key anything?"""
         return bool(await self._ask(requests.contains(key), timeout_s=timeout_s))
 
+    async def command(
+        self, *words: Text, retry: bool = False, timeout_s: float | None = None
+    ) -> Any:  # noqa: ANN401 - it is whatever the reply is.
+        """Any other of Redis's commands, and its reply as it is."""
+        request = requests.words_of(*map(requests.plain, words))
+        return await self._ask(request, again=retry, timeout_s=timeout_s)
+
     async def get_many(
         self, keys: Iterable[Text], *, timeout_s: float | None = None
     ) -> list[bytes | None]:

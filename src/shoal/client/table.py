@@ -123,6 +123,13 @@ class Table:
     def __contains__(self, key: Text) -> bool:
         return bool(self._ask(requests.contains(key)))
 
+    def command(
+        self, *words: Text, retry: bool = False, timeout_s: float | None = None
+    ) -> Any:  # noqa: ANN401 - it is whatever the reply is.
+        """Any other of Redis's commands, and its reply as it is."""
+        request = requests.words_of(*map(requests.plain, words))
+        return self._ask(request, again=retry, timeout_s=timeout_s)
+
     # Many keys: each by itself, so that a failure leaves some done.
 
     def get_many(

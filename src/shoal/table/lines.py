@@ -13,7 +13,7 @@ from typing import Any
 
 import re2
 
-from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS, Entry
+from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, Entry
 from shoal.table.protocol import Table
 
 # The longest value, escaped at worst six for one, and its key.
@@ -128,7 +128,7 @@ class LinesTalk:
         pattern = _pattern(request)
         found, size = [], 0
         self._table.rest_on_all()
-        for slot in range(SLOTS):
+        for slot in (n for n, entries in enumerate(self._table.slots) if entries):
             for key, entry in self._table.living(slot):
                 if pattern.search(key):
                     size += len(key) + len(entry.value)

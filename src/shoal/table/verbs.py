@@ -8,7 +8,7 @@ from collections import deque
 
 from shoal.core.frames import FrameReader, framed
 from shoal.errors import MalformedMessage
-from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS
+from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES
 from shoal.table.protocol import Table
 
 # The longest key and value, the verb and two spaces.
@@ -91,7 +91,8 @@ class VerbsTalk:
 
     def _keys(self) -> bytes:
         self._table.rest_on_all()
-        keys = [key for slot in range(SLOTS) for key, _ in self._table.living(slot)]
+        full = (n for n, entries in enumerate(self._table.slots) if entries)
+        keys = [key for slot in full for key, _ in self._table.living(slot)]
         listing = b"\n".join(keys)
         if len(listing) > MAX_LISTING_BYTES:
             return _error(f"{len(keys)} keys are too many for a frame: shoal keys")

@@ -33,23 +33,19 @@ class Stage:
     operations: int
     begun: float
     ended: float
+    busy_s: float
     fastest_s: float
     slowest_s: float
 
     @property
-    def seconds(self) -> float:
-        """How long it took."""
-        return self.ended - self.begun
-
-    @property
     def rate(self) -> float:
         """Operations a second."""
-        return self.operations / self.seconds
+        return self.operations / (self.ended - self.begun)
 
     @property
     def latency_s(self) -> float:
         """Of one operation, in the mean."""
-        return self.seconds / self.operations
+        return self.busy_s / self.operations
 
 
 def work(told: Connection, address: Address, number: int, timeout_s: float) -> None:
@@ -132,7 +128,7 @@ def _timed(do: Callable[[bytes], object], keys: list[bytes]) -> Stage:
         now = monotonic()
         fastest, slowest = min(fastest, now - before), max(slowest, now - before)
         before = now
-    return Stage(len(keys), begun, before, fastest, slowest)
+    return Stage(len(keys), begun, before, before - begun, fastest, slowest)
 
 
 def together(stages: Sequence[Stage]) -> Stage:
@@ -141,6 +137,7 @@ def together(stages: Sequence[Stage]) -> Stage:
         sum(each.operations for each in stages),
         min(each.begun for each in stages),
         max(each.ended for each in stages),
+        sum(each.busy_s for each in stages),
         min(each.fastest_s for each in stages),
         max(each.slowest_s for each in stages),
     )

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from shoal.cli import which
 from shoal.cli.options import PLAIN, Options
 from shoal.cli.outcome import complain
 from shoal.cli.rote import Rote
-from shoal.cli.words import meant, readable
+from shoal.cli.words import meant, readable, split
 from shoal.client.documents import shown
 from shoal.client.verbs import Verbs
+from shoal.core import address as addresses
+from shoal.core.machine import Address
 from shoal.errors import Misuse, ShoalError
 
 PROMPT = "$> "
@@ -47,17 +49,59 @@ class _Exit(Exception):
     """It is over."""
 
 
-def shell(*, options: Options = PLAIN) -> None:
+def shell(
+    *,
+    up: bool = False,
+    listen: str = f"{addresses.LOOPBACK}:0",
+    join: tuple[str, ...] = (),
+    dir: Path | None = None,  # noqa: A002 - it is the option's name.
+    options: Options = PLAIN,
+) -> None:
     """Talk with the table at a prompt: put, get, del, keys, benchmark.
 
-    Lines from a pipe work too. A value between quotation marks may have \\n, \\xNN and
-    the like. `exit`, or the end of input, ends it.
+    Lines from a pipe work too. A value between quotation marks may have the marks
+    of Redis's: \\n, \\t, \\xNN. `exit`, or the end of input, ends it.
+
+    Parameters
+    ----------
+    up
+        Start a peer for this prompt, which ends with it.
+    listen
+        Where that peer listens, as in shoal up; any free port unless told otherwise.
+    join
+        HOST:PORT of a peer of the network that it is to join.
+    dir
+        Its data directory.
     """
-    client = which.client(options.timeout)
-    prompt = _Prompt(Verbs(client.address, options.timeout), as_json=options.json)
+    if up:
+        with _own_peer(listen, join, dir, options.timeout) as address:
+            _talk(address, options)
+    else:
+        _talk(which.client(options.timeout).address, options)
+
+
+def _talk(address: Address, options: Options) -> None:
+    prompt = _Prompt(Verbs(address, options.timeout), as_json=options.json)
     with suppress(_Exit):
         for line in prompt.lines():
             prompt.obey(line)
+
+
+@contextmanager
+def _own_peer(
+    listen: str, join: tuple[str, ...], directory: Path | None, timeout_s: float
+) -> Iterator[Address]:
+    """A peer that runs while the block does; its address."""
+    from shoal.cli.plan import Plan
+    from shoal.cli.spawn import Child, start, stop
+
+    plan = Plan.read(listen=listen, join=join, directory=directory)
+    children: list[Child] = []
+    try:
+        [told] = start([plan], children, time.monotonic() + timeout_s)
+        yield Address(told["address"])
+    finally:
+        stop(children)
 
 
 class _Prompt:
@@ -113,7 +157,7 @@ class _Prompt:
     # Commands
 
     def _put(self, rest: str) -> None:
-        key, _, value = rest.partition(" ")
+        key, value = split(rest)
         if not value:
             raise _misused("put")
         name = self._key(key, "put")

@@ -4,10 +4,14 @@ Plain text is itself. Between quotation marks, as Redis's own prompt has it, \\n
 \\" \\\\ and \\xNN stand for what a line cannot hold; "None" so written is a text.
 """
 
+import re
+
 from hiredis import ProtocolError
 
 from shoal.errors import Misuse
 from shoal.table.redis import inline
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"(?= |\Z)')
 
 _ESCAPES = {
     ord("\n"): r"\n",
@@ -26,6 +30,14 @@ def readable(data: bytes) -> str:
         text = ""
     plain = text.isprintable() and text == text.strip() and not text.startswith('"')
     return text if text and plain and text != "None" else _quoted(data)
+
+
+def split(text: str) -> tuple[str, str]:
+    """The first word, as it was typed, and the rest."""
+    if quoted := _QUOTED.match(text):
+        return quoted[0], text[quoted.end() + 1 :]
+    word, _, rest = text.partition(" ")
+    return word, rest
 
 
 def meant(text: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from shoal.client import Client
+from shoal.client import Client, Table
 from shoal.errors import Misuse, Refused, ShoalError, Unanswered, Unknown, Unreachable
 from shoal.version import VERSION
 
@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from shoal.client.coroutines import Network
 
 __all__ = [
+    "AsyncTable",
     "Client",
     "Misuse",
+    "Network",
     "Refused",
     "ShoalError",
+    "Table",
     "Unanswered",
     "Unknown",
     "Unreachable",
@@ -41,3 +44,12 @@ def open(  # noqa: A001 - it is what `shoal.open()` does.
     from shoal.client.coroutines import Network
 
     return Network(connect(address, timeout_s=timeout_s))
+
+
+def __getattr__(name: str) -> object:
+    """What needs a loop is imported by those who have one."""
+    if name in ("AsyncTable", "Network"):
+        from shoal.client import coroutines
+
+        return getattr(coroutines, name)
+    raise AttributeError(f"module 'shoal' has no attribute {name!r}")

@@ -7,7 +7,7 @@ from shoal.errors import Misuse, Refused, ShoalError, Unanswered, Unknown, Unrea
 from shoal.version import VERSION
 
 if TYPE_CHECKING:
-    from shoal.client.coroutines import Network
+    from shoal.client.coroutines import AsyncTable, Network
 
 __all__ = [
     "AsyncTable",

@@ -82,9 +82,16 @@ def shell(
 
 def _talk(address: Address, options: Options) -> None:
     prompt = _Prompt(Verbs(address, options.timeout), as_json=options.json)
-    with suppress(_Exit):
-        for line in prompt.lines():
-            prompt.obey(line)
+    ended = False
+    while not ended:
+        try:
+            with suppress(_Exit):
+                for line in prompt.lines():
+                    prompt.obey(line)
+            ended = True
+        except KeyboardInterrupt:  # Pressed twice, or between two lines.
+            if not prompt.asks:
+                raise
 
 
 @contextmanager
@@ -110,7 +117,7 @@ class _Prompt:
     def __init__(self, verbs: Verbs, *, as_json: bool) -> None:
         self._verbs = verbs
         self._as_json = as_json
-        self._asks = sys.stdin.isatty()
+        self.asks = sys.stdin.isatty()
         self._commands: dict[str, Callable[[str], None]] = {
             "put": self._put,
             "get": self._get,
@@ -123,7 +130,7 @@ class _Prompt:
 
     def lines(self) -> Iterator[str]:
         """What is said, until the end of the input."""
-        if not self._asks:
+        if not self.asks:
             for line in sys.stdin.buffer:
                 yield line.decode(errors="surrogateescape")
             return

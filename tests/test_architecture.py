@@ -37,7 +37,7 @@ ARROWS = {
     "net": {"net", "core", "errors", "version"},
     "web": {"web", "core", "errors", "version", "members.service"},
     "settings": {"core", "members.settings", "table.messages"},
-    "client": {"core", "errors"},
+    "client": {"client", "core", "errors"},
     **{name: {name, "core", "net", "errors", "version"} for name in CAPABILITIES},
 }
 

@@ -29,12 +29,22 @@ app = App(
     # No --no-json, no --empty-join: what is not asked for is left out.
     default_parameter=Parameter(negative=(), show_default=_default),
 )
+# What a command is called, if Python has another use for the word.
+NAMES = {"table:delete": "del"}
+
 for path, text in (
     ("up:up", "Start a peer, or several: until Ctrl-C, or detached."),
     ("up:join", "Start a peer in the network of another: up --join, on any port."),
     ("down:down", "Stop the peers of the network on this machine, or one of them."),
     ("members:status", "How the peer is that your commands talk to."),
     ("members:members", "Who is in the network, since when, and who says so."),
+    ("table:put", "Let a key of the table have a value."),
+    ("table:get", "Print what a key of the table has."),
+    ("table:delete", "Let keys of the table have nothing."),
+    ("table:keys", "List the keys of the table."),
+    ("watch:watch", "Print each change of some keys of the table, as it happens."),
+    ("shell:shell", "Talk with the table at a prompt."),
+    ("bench:bench", "Measure the table of the network that runs."),
     ("sim:sim", "Simulate a whole network; one seed gives one play."),
     ("demo:demo", "Show a network on this machine: five peers, one killed."),
     ("version:version", "Which version this is."),
@@ -43,7 +53,7 @@ for path, text in (
         "Complete our commands in your shell.",
     ),
 ):
-    app.command(f"shoal.cli.{path}", help=text)
+    app.command(f"shoal.cli.{path}", help=text, name=NAMES.get(path))
 
 
 def main(arguments: list[str] | None = None) -> None:

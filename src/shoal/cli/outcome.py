@@ -61,7 +61,12 @@ def complain(error: errors.ShoalError, *, as_json: bool) -> int:
     return code_of(error)
 
 
-def show(value: Any, *, as_json: bool, people: Callable[[Any], None]) -> None:  # noqa: ANN401
+def show(
+    value: Any,  # noqa: ANN401 - it is whatever JSON can say.
+    *,
+    as_json: bool,
+    people: Callable[[Any], None] = print,
+) -> None:
     """Print a result: for programs, or for people."""
     if as_json:
         print(json.dumps(value))

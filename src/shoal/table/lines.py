@@ -7,12 +7,13 @@ request that is none. No request ends the conversation but one that is too long.
 
 import json
 from base64 import b64encode
+from collections import deque
 from collections.abc import Callable  # noqa: TC003 - it is shorter so.
 from typing import Any
 
 import re2
 
-from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS, Entry
+from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, Entry
 from shoal.table.protocol import Table
 
 # The longest value, escaped at worst six for one, and its key.
@@ -22,6 +23,9 @@ MAX_LINE_BYTES = 6 * (MAX_VALUE_BYTES + MAX_KEY_BYTES) + 1024
 MAX_FOUND_BYTES = 8 * MAX_VALUE_BYTES
 
 MAX_PATTERN_BYTES = 1 << 10
+
+# So much is answered before anybody looks whether the client reads it.
+MAX_REPLY_BYTES = 1 << 20
 
 
 class _Invalid(Exception):
@@ -35,8 +39,8 @@ class LinesTalk:
         self.ended = self.paused = False
         self.answered = 0
         self._table = table
-        self._pieces: list[bytes] = []
-        self._held = 0
+        self._kept = bytearray()  # Of a line that is not whole yet.
+        self._asked: deque[bytes] = deque()
         self._methods: dict[str, Callable[[dict[str, Any]], Any]] = {
             "insert": self._insert,
             "lookup": self._lookup,
@@ -47,20 +51,29 @@ class LinesTalk:
         }
 
     def hear(self, data: bytes) -> bytes:
-        """Answer every whole line."""
-        self.answered = 0
-        if b"\n" not in data:
-            self._pieces.append(data)
-            self._held += len(data)
-            if self._held <= MAX_LINE_BYTES:
-                return b""
-            self.ended, self.answered = True, 1
-            return _line(_invalid("TooLong", f"a line has {MAX_LINE_BYTES} bytes"))
-        *lines, rest = b"".join([*self._pieces, data]).split(b"\n")
-        self._pieces, self._held = [rest] if rest else [], len(rest)
-        replies = [self._answer(line) for line in lines if line.strip()]
+        """Answer every whole line, as much as can be read at once."""
+        replies: list[bytes] = []
+        told = 0
+        self._take(data)
+        while self._asked and told <= MAX_REPLY_BYTES:
+            replies.append(_line(self._answer(self._asked.popleft())))
+            told += len(replies[-1])
+        self.paused = bool(self._asked)
+        if len(self._kept) > MAX_LINE_BYTES and not self.paused:
+            why = f"a line has at most {MAX_LINE_BYTES} bytes"
+            replies.append(_line(_invalid("TooLong", why)))
+            self.ended = True
         self.answered = len(replies)
-        return b"".join(map(_line, replies))
+        return b"".join(replies)
+
+    def _take(self, data: bytes) -> None:
+        """Keep what is whole apart from what is not yet."""
+        if b"\n" in data:
+            *lines, data = b"".join([self._kept, data]).split(b"\n")
+            self._asked.extend(line for line in lines if line.strip())
+            self._kept.clear()
+        if len(self._kept) <= MAX_LINE_BYTES:
+            self._kept += data
 
     def refused(self, count: int, why: str) -> bytes:
         """So many failures."""
@@ -115,7 +128,7 @@ class LinesTalk:
         pattern = _pattern(request)
         found, size = [], 0
         self._table.rest_on_all()
-        for slot in range(SLOTS):
+        for slot in (n for n, entries in enumerate(self._table.slots) if entries):
             for key, entry in self._table.living(slot):
                 if pattern.search(key):
                     size += len(key) + len(entry.value)

@@ -1,12 +1,14 @@
 """Text in frames: a verb, a space, the rest. One reply a frame, in order.
 
-A stored NONE looks like a missing key here, and a key has no space in it: who minds
-speaks Redis's protocol.
+A stored NONE looks like a missing key to `get`, so there is `find`, which does not
+mix them up. A key that is put has no space in it: who minds speaks Redis's protocol.
 """
+
+from collections import deque
 
 from shoal.core.frames import FrameReader, framed
 from shoal.errors import MalformedMessage
-from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS
+from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES
 from shoal.table.protocol import Table
 
 # The longest key and value, the verb and two spaces.
@@ -15,7 +17,10 @@ MAX_REQUEST_BYTES = MAX_VALUE_BYTES + MAX_KEY_BYTES + 64
 # All keys go into one frame, up to this; more is listed by `shoal keys`.
 MAX_LISTING_BYTES = MAX_VALUE_BYTES
 
-_SUCCESS, _FAILURE, _NONE = b"SUCCESS", b"FAILURE", b"NONE"
+# So much is answered before anybody looks whether the client reads it.
+MAX_REPLY_BYTES = 1 << 20
+
+_SUCCESS, _FAILURE, _NONE, _FOUND = b"SUCCESS", b"FAILURE", b"NONE", b"="
 
 
 class VerbsTalk:
@@ -26,16 +31,26 @@ class VerbsTalk:
         self.answered = 0
         self._table = table
         self._reader = FrameReader(MAX_REQUEST_BYTES)
+        self._asked: deque[bytes] = deque()
+        self._broken = b""  # Why no more is asked, once it is told.
 
     def hear(self, data: bytes) -> bytes:
-        """Answer every whole frame."""
+        """Answer every whole frame, as much as can be read at once."""
         try:
-            requests = self._reader.feed(data)
+            self._asked.extend(self._reader.feed(data))
         except MalformedMessage as error:
-            self.ended, self.answered = True, 1
-            return _error(str(error))
-        self.answered = len(requests)
-        return b"".join(self._answer(bytes(each)) for each in requests)
+            self._broken = _error(str(error))
+        replies: list[bytes] = []
+        told = 0
+        while self._asked and told <= MAX_REPLY_BYTES:
+            replies.append(self._answer(self._asked.popleft()))
+            told += len(replies[-1])
+        self.paused = bool(self._asked)
+        if self._broken and not self.paused:
+            replies.append(self._broken)
+            self.ended = True
+        self.answered = len(replies)
+        return b"".join(replies)
 
     def refused(self, count: int, why: str) -> bytes:
         """So many errors."""
@@ -55,13 +70,16 @@ class VerbsTalk:
             case b"get":
                 entry = self._table.find(rest)
                 return framed(entry.value if entry else _NONE)
+            case b"find":
+                entry = self._table.find(rest)
+                return framed(_FOUND + entry.value if entry else _NONE)
             case b"rem":
                 gone = self._table.find(rest) is not None and self._table.drop(rest)
                 return framed(_SUCCESS if gone else _FAILURE)
             case b"keys" if not rest:
                 return self._keys()
         name = verb[:32].decode(errors="replace")
-        return _error(f"unknown verb {name!r}; there are put, get, rem and keys")
+        return _error(f"unknown verb {name!r}; there are put, get, find, rem, keys")
 
     def _put(self, key: bytes, value: bytes) -> bytes:
         if len(key) > MAX_KEY_BYTES or len(value) > MAX_VALUE_BYTES:
@@ -73,7 +91,8 @@ class VerbsTalk:
 
     def _keys(self) -> bytes:
         self._table.rest_on_all()
-        keys = [key for slot in range(SLOTS) for key, _ in self._table.living(slot)]
+        full = (n for n, entries in enumerate(self._table.slots) if entries)
+        keys = [key for slot in full for key, _ in self._table.living(slot)]
         listing = b"\n".join(keys)
         if len(listing) > MAX_LISTING_BYTES:
             return _error(f"{len(keys)} keys are too many for a frame: shoal keys")

@@ -30,6 +30,7 @@ _TOO_MANY = re.compile(rb"\*[1-9][0-9]{6,}\r")
 _HEADER_BYTES = 24
 
 _ASTERISK = ord("*")
+_FRAMED = b"*$"  # How a request begins, and how it goes on.
 _STAR = b"*"
 _MASK = SLOTS - 1
 _MORE = object()
@@ -51,7 +52,7 @@ class RedisTalk:
         self._replies: list[bytes] | None = None  # While requests are carried out.
         self._pushed = 0  # So many of them were not asked for.
         self._reader = hiredis.Reader(notEnoughData=_MORE)
-        self._framed = False  # Who has sent one frame types no more.
+        self._begun = False  # A request is, and the rest of it comes.
         self._unfinished = 0  # Bytes of requests not yet answered.
         self._tail = b""
         self._typed = b""
@@ -61,7 +62,7 @@ class RedisTalk:
         replies: list[bytes] = []
         self._replies, self._pushed, self.paused = replies, 0, False
         try:
-            if self._typed or (data and not self._framed and data[0] != _ASTERISK):
+            if self._typed or (data and not self._begun and data[0] not in _FRAMED):
                 data = self._hear_typed(data, replies)
             if data:
                 self._feed(data)
@@ -99,7 +100,6 @@ class RedisTalk:
             raise hiredis.ProtocolError("invalid multibulk length")
         self._unfinished += len(data)
         self._tail = b"" if data.endswith(b"\n") else data[-_HEADER_BYTES:]
-        self._framed = True
         if self._unfinished > MAX_REQUEST_BYTES:
             raise hiredis.ProtocolError("too big request")
         self._reader.feed(data)
@@ -140,10 +140,10 @@ class RedisTalk:
             if told >= MAX_REPLY_BYTES or self.ended:
                 self.paused = True
                 return
-        # Data that the reader has not begun is not all that may be unfinished: cut
-        # behind a `$`, it has none, and what follows is a length.
+        # Cut behind a `$`, the reader holds nothing, and what follows is a length.
+        unread = self._reader.has_data()
+        self._begun = unread or bool(self._tail)
         if replies:
-            unread = self._reader.has_data()
             self._unfinished = min(self._unfinished, received) if unread else 0
 
     def _hot(self) -> Mapping[bytes, str]:

@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.conformance import fuzz
+from tests.conformance import fuzz, fuzz_talks
 from tests.end_to_end import campaign, kills
 from tests.simulation.properties import PROPERTIES, Property
 from tests.simulation.storage_properties import STORAGE_PROPERTIES
 
 FUZZED_INPUTS = 100_000
+INPUTS_HEARD = 10_000_000
+PROCESSES = os.cpu_count() or 1
 
 KILLS, WRITES_A_KILL = 100, 10_000
 
@@ -46,7 +48,7 @@ def main() -> int:
     parser.add_argument("--only", default="")
     chosen = parser.parse_args()
     end, worst = chosen.first + chosen.seeds, 0
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(PROCESSES) as pool:
         for holds in PROPERTIES + STORAGE_PROPERTIES:
             if chosen.only not in holds.__name__:
                 continue
@@ -61,8 +63,17 @@ def main() -> int:
             print("holds" if not failed else f"FAILED {failed[:5]}", flush=True)
             worst = max(worst, len(failed))
     if not chosen.only:
-        worst += attack_doors() + campaign_deaths() + kill_writers()
+        worst += attack_talks() + attack_doors() + campaign_deaths() + kill_writers()
     return 1 if worst else 0
+
+
+def attack_talks() -> int:
+    share = INPUTS_HEARD // PROCESSES
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        seeds = [os.getpid() + n for n in range(PROCESSES)]
+        grown = max(pool.map(fuzz_talks.attack, [share] * PROCESSES, seeds))
+    print(f"{INPUTS_HEARD} hostile inputs heard: no crash, grew by {grown >> 20} MiB")
+    return int(grown > fuzz_talks.MAX_GROWTH_BYTES)
 
 
 def attack_doors() -> int:

@@ -35,7 +35,7 @@ ARROWS = {
     "core": {"core", "errors", "version"},
     "sim": {"sim", "core", "errors"},
     "net": {"net", "core", "errors", "version"},
-    "web": {"web", "core", "errors", "version", "members.service"},
+    "web": {"web", "core", "errors", "version", "members.service", "table.service"},
     "settings": {"core", "members.settings", "table.messages"},
     "client": {"client", "core", "errors"},
     **{name: {name, "core", "net", "errors", "version"} for name in CAPABILITIES},

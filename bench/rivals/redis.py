@@ -27,9 +27,8 @@ class Server:
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        began = time.monotonic()
+        self.began = time.monotonic()
         self._wait_until_it_answers()
-        self.start_s = time.monotonic() - began
 
     @property
     def cpu_s(self) -> float:
@@ -61,7 +60,7 @@ class Server:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             try:
-                if self.ask("PING") == b"+PONG\r\n":
+                if self.ask("PING"):
                     return
             except OSError:
                 time.sleep(0.005)

@@ -101,6 +101,9 @@ class Peer:
             "members_alive": self.members_service.size,
             "links": len(self.links.connected()),
             "connections": self.reception.inside,
+            "keys": self.table_service.table.size,
+            "storage": self._settings.storage,
+            "durability": self._settings.durability,
             "directory": str(self._home.directory),
         }
 
@@ -251,6 +254,7 @@ class Peer:
             turned_away=self.reception.turned_away,
             junk=self.datagrams.junk,
             slowness=self.members_service.slowness,
+            table=self.table_service.figures(),
         )
 
     # Wires: what members need of the network

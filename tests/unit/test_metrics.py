@@ -2,13 +2,20 @@
 
 from prometheus_client.exposition import generate_latest
 
+from shoal.table.service import TableFigures
 from shoal.web.metrics import Metrics
 
 
 def figures(turned_away: int) -> list[str]:
     metrics = Metrics("me", "n-1")
     metrics.measure(
-        [], links=1, connections=2, turned_away=turned_away, junk=4, slowness=1.0
+        [],
+        links=1,
+        connections=2,
+        turned_away=turned_away,
+        junk=4,
+        slowness=1.0,
+        table=TableFigures(keys=1, requests=5, commits=6, changes_unsafe=0),
     )
     return generate_latest(metrics.registry).decode().splitlines()
 
@@ -20,9 +27,12 @@ def test_totals_are_counters_and_nothing_else_is() -> None:
     assert counters == {
         "shoal_connections_refused_total",
         "shoal_datagrams_dropped_total",
+        "shoal_table_commits_total",
+        "shoal_table_requests_total",
     }
 
 
 def test_totals_tell_what_was_counted() -> None:
     assert "shoal_connections_refused_total 3.0" in figures(3)
     assert "shoal_datagrams_dropped_total 4.0" in figures(3)
+    assert "shoal_table_requests_total 5.0" in figures(3)

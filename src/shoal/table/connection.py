@@ -35,6 +35,9 @@ class Committing(Protocol):
     def wait(self, connection: "Connection") -> None:
         """Call `release` when more is safe."""
 
+    def count(self, answered: int) -> None:
+        """So many requests more were answered."""
+
 
 class Connection(asyncio.Protocol):
     """Carries one conversation."""
@@ -83,6 +86,7 @@ class Connection(asyncio.Protocol):
         replies = talk.hear(data)
         ticket = table.rests_on
         if replies:
+            self._committing.count(talk.answered)
             self.settle()
             if ticket or self._waiting:
                 self._hold(ticket, replies, talk.answered)

@@ -6,6 +6,7 @@ import os
 import resource
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -33,6 +34,16 @@ TICK_S = 0.1
 
 # A table that no cluster's client is sent to.
 NOWHERE = Address("127.0.0.1:0")
+
+
+@dataclass(frozen=True, slots=True)
+class TableFigures:
+    """How a peer's table is, in numbers."""
+
+    keys: int
+    requests: int
+    commits: int
+    changes_unsafe: int
 
 
 class TableService:
@@ -75,6 +86,7 @@ class TableService:
         self._waiting: dict[Connection, None] = {}
         self._due = False  # A look for changes is due at the end of this turn.
         self._trouble = ""  # Why nothing is written, if so.
+        self._answered = self._commits = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -96,6 +108,11 @@ class TableService:
         await asyncio.shield(self._idle)
         for writer in self._writers.values():
             writer.shutdown()
+
+    def figures(self) -> TableFigures:
+        """How it is now."""
+        table = self.table
+        return TableFigures(table.size, self._answered, self._commits, len(table.dirty))
 
     # Dialects
 
@@ -153,12 +170,17 @@ class TableService:
 
     def release(self, safe: int, refused: int, why: str) -> None:
         """All up to one batch is safe, all after it up to another refused."""
+        self._commits += not why
         if why != self._trouble:
             log.warning("%s", why or "the table's changes are written again")
             self._trouble = why
         for connection in list(self._waiting):
             if connection.release(safe, refused, why):
                 del self._waiting[connection]
+
+    def count(self, answered: int) -> None:
+        """So many requests more were answered."""
+        self._answered += answered
 
     def fail(self, error: Exception) -> None:
         """Nobody knows what the disk has kept: the end."""

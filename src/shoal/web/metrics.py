@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from shoal.members.service import MemberRecord
+from shoal.table.service import TableFigures
 from shoal.version import VERSION
 
 
@@ -31,6 +32,15 @@ class Metrics:
             "slowness_ratio", "By how much this peer stretches its patience."
         )
 
+        self._keys = self._gauge("table_keys", "Keys that have something.")
+        self._requests = self._total(
+            "table_requests", "Requests to the table that were answered."
+        )
+        self._commits = self._total("table_commits", "Batches of changes made safe.")
+        self._unsafe = self._gauge(
+            "table_changes_unsafe", "Changes not yet told to anybody."
+        )
+
     def measure(
         self,
         members: Iterable[MemberRecord],
@@ -40,6 +50,7 @@ class Metrics:
         turned_away: int,
         junk: int,
         slowness: float,
+        table: TableFigures,
     ) -> None:
         """Take the figures as they are now."""
         tally = Tally(each.state for each in members)
@@ -50,6 +61,10 @@ class Metrics:
         self._turned_away.count = turned_away
         self._junk.count = junk
         self._slowness.set(slowness)
+        self._keys.set(table.keys)
+        self._requests.count = table.requests
+        self._commits.count = table.commits
+        self._unsafe.set(table.changes_unsafe)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"shoal_{name}", text, labels, registry=self.registry)

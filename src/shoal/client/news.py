@@ -1,7 +1,7 @@
-"""What channels tell: a connection that listens, and nothing else.
+"""What becomes of keys: a connection that watches, and nothing else.
 
-Each message comes at most once, and who cannot follow is cut off; so when the
-connection ends, that is said, since something may have been missed.
+Each change comes once, in order, when it is safe; who cannot follow is cut off. So when
+the connection ends, that is said, since something may have been missed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,18 +20,19 @@ SILENCE_S = 5.0
 
 _MORE = object()
 
-Message = tuple[bytes, bytes]
+# A key, and what it has from now on.
+Change = tuple[bytes, bytes | None]
 
 
 class News:
-    """Messages of some channels, from the moment it is made."""
+    """Changes of some keys, from the moment it is made."""
 
     def __init__(
-        self, address: Address, channels: Sequence[bytes], timeout_s: float
+        self, address: Address, keys: Sequence[bytes], timeout_s: float
     ) -> None:
         self._address = address
         self._reader = Reader(notEnoughData=_MORE)
-        self._told: list[Message] = []
+        self._told: list[Change] = []
         try:
             self._socket = create_connection(parse(address), timeout=timeout_s)
         except OSError as error:
@@ -39,8 +40,8 @@ class News:
         self._timeout_s = timeout_s
         self._confirmed = 0
         try:
-            self._send(requests.words_of(b"SUBSCRIBE", *channels))
-            while self._confirmed < len(channels):
+            self._send(requests.words_of(b"FEED", *keys))
+            while self._confirmed < len(keys):
                 self._hear()
         except BaseException as error:
             self.close()
@@ -48,8 +49,8 @@ class News:
                 raise replies.unanswered(address, timeout_s) from None
             raise
 
-    def __iter__(self) -> Iterator[list[Message]]:
-        """What has come, as (channel, message), as soon as anything has."""
+    def __iter__(self) -> Iterator[list[Change]]:
+        """What has come, as soon as anything has."""
         quiet = False
         while True:
             while self._told:
@@ -97,9 +98,9 @@ class News:
         match reply:
             case ReplyError():
                 raise replies.failure(self._address, reply)
-            case [b"message", bytes(channel), bytes(message)]:
-                self._told.append((channel, message))
-            case [b"subscribe", *_]:
+            case [b"change", bytes(key), bytes() | None as value]:
+                self._told.append((key, value))
+            case [b"feed", *_]:
                 self._confirmed += 1
 
     def _missed(self, why: object) -> Unreachable:

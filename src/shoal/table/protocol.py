@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
+from typing import Protocol
 
 from shoal.table.deadlines import Deadlines
 from shoal.table.messages import NEVER, SLOTS, Ballot, Entry, Group, Record
@@ -33,6 +34,7 @@ class Batch:
     ticket: int
     groups: list[Group] = field(default_factory=list)
     undo: list["Entry | _Flushed | None"] = field(default_factory=list)
+    flushes: list[int] = field(default_factory=list)  # When, in the order of changes.
     # What happened to keys, told when it is safe.
     events: list[tuple[str, bytes]] = field(default_factory=list)
 
@@ -43,6 +45,16 @@ class _Flushed:
 
     slots: list[Slot]
     size: int
+
+
+class Feed(Protocol):
+    """Who is told of every change when it is safe."""
+
+    def changed(self, key: bytes, value: bytes | None, sequence: int) -> None:
+        """A key has that now."""
+
+    def flushed(self, sequence: int) -> None:
+        """No key has anything now."""
 
 
 class Table:
@@ -60,10 +72,11 @@ class Table:
         self._flushed_by = 0  # So is every key there was, if that batch is not safe.
         # Told what happened to keys, if anybody listens: the event and the key.
         self.told: Callable[[str, bytes], None] | None = None
+        self.feed: Feed | None = None
         self._ballot = ballot
         self._rng = rng
         self.logged = logged
-        self._sequence = 0
+        self.sequence = 0
         self._open = Batch(1)
         self._records: list[Record] = []
         self._committing: deque[Batch] = deque()
@@ -108,7 +121,7 @@ class Table:
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & (SLOTS - 1)
         entries = self.slots[slot]
         before = entries.get(key)
-        self._sequence = sequence = self._sequence + 1
+        self.sequence = sequence = self.sequence + 1
         entries[key] = Entry(value, deadline_ms, self._ballot, sequence)
         if deadline_ms:
             self._deadlines.add(key, deadline_ms)
@@ -116,6 +129,8 @@ class Table:
             self._records.append((slot, key, sequence, deadline_ms, value))
             self._open.undo.append(before)
             self.dirty[key] = self.rests_on = self._open.ticket
+        elif self.feed:
+            self.feed.changed(key, value, sequence)
         if before is None:
             self.size += 1
             if self.told:
@@ -128,11 +143,13 @@ class Table:
         if before is None:
             return False
         self.size -= 1
-        self._sequence += 1
+        self.sequence += 1
         if self.logged:
-            self._records.append((slot, key, self._sequence, NEVER, None))
+            self._records.append((slot, key, self.sequence, NEVER, None))
             self._open.undo.append(before)
             self.dirty[key] = self.rests_on = self._open.ticket
+        elif self.feed:
+            self.feed.changed(key, None, self.sequence)
         return True
 
     def tell(self, event: str, key: bytes) -> None:
@@ -157,11 +174,15 @@ class Table:
         before = _Flushed(self.slots, self.size)
         self.slots, self.size = [{} for _ in range(SLOTS)], 0
         self._deadlines.clear()
+        self.sequence += 1
         if self.logged:
             self._close_group()
             self._open.groups.append(Group(self._ballot, [], flushed=True))
             self._open.undo.append(before)
+            self._open.flushes.append(self.sequence)
             self.rests_on = self._flushed_by = self._open.ticket
+        elif self.feed:
+            self.feed.flushed(self.sequence)
 
     def rest_on_all(self) -> None:
         """The answer depends on every change made so far."""
@@ -212,7 +233,7 @@ class Table:
                 for _, key, *_ in group.records:
                     if self.dirty.get(key) == batch.ticket:
                         del self.dirty[key]
-            self._tell_all(batch.events)
+            self._tell_all(batch)
         if self._flushed_by <= ticket:
             self._flushed_by = 0
 
@@ -240,8 +261,15 @@ class Table:
         if entry.deadline_ms:
             self._deadlines.add(key, entry.deadline_ms)
 
-    def _tell_all(self, events: list[tuple[str, bytes]]) -> None:
-        for event, key in events:
+    def _tell_all(self, batch: Batch) -> None:
+        if self.feed:
+            flushes = iter(batch.flushes)
+            for group in batch.groups:
+                if group.flushed:
+                    self.feed.flushed(next(flushes))
+                for _, key, sequence, _, value in group.records:
+                    self.feed.changed(key, value, sequence)
+        for event, key in batch.events:
             if self.told:
                 self.told(event, key)
 

@@ -1,4 +1,5 @@
-"""Commands on channels: who listens is told what is published, at most once."""
+"""Commands on channels: who listens is told what is published, at most once; and on the
+feed: who watches a key is told what becomes of it."""
 
 from collections.abc import Callable
 
@@ -78,6 +79,19 @@ def _each(
     return Several(replies)
 
 
+def feed(talk: RedisTalk, words: list[bytes]) -> Reply:
+    """FEED key [key ...]: what each has, and from then on every change of it."""
+    told: list[Reply] = []
+    for key in words:
+        if len(key) > MAX_KEY_BYTES:
+            raise CommandError(f"ERR a key has {MAX_KEY_BYTES} bytes at most")
+        entry = talk.server.table.find(key)
+        talk.server.feed.add(talk.client, key)
+        told.append(Push([b"feed", key, entry.value if entry else None]))
+    talk.client.settle()
+    return Several(told)
+
+
 def channels(talk: RedisTalk, words: list[bytes]) -> Reply:
     """PUBSUB CHANNELS [pattern]."""
     if len(words) > 1:
@@ -112,6 +126,7 @@ COMMANDS: list[Command] = [
     TalkCommand("UNSUBSCRIBE", -1, unsubscribe, _LISTEN),
     TalkCommand("PSUBSCRIBE", -2, psubscribe, _LISTEN),
     TalkCommand("PUNSUBSCRIBE", -1, punsubscribe, _LISTEN),
+    TalkCommand("FEED", -2, feed, "readonly pubsub", first_key=1, last_key=-1),
     Family(
         "PUBSUB",
         (

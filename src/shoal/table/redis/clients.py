@@ -71,6 +71,7 @@ def _line(talk: RedisTalk, client: Client) -> str:
         "db": 0,
         "sub": len(client.channels),
         "psub": len(client.patterns),
+        "feed": len(client.watched),
         "multi": -1,
         "user": USER.decode(),
         "resp": client.version,

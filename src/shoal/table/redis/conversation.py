@@ -120,6 +120,7 @@ def reset(talk: RedisTalk, words: list[bytes]) -> Reply:
     """RESET: as if the client had just come."""
     client = talk.client
     talk.server.listeners.forget(client)
+    talk.server.feed.forget(client)
     client.version, client.name = 2, b""
     client.mute = client.reading = False
     client.settle()

@@ -10,6 +10,7 @@ from shoal.table.messages import Durability
 from shoal.table.protocol import Table
 from shoal.table.redis.commands import Commands
 from shoal.table.redis.events import Events
+from shoal.table.redis.feed import Feed
 from shoal.table.redis.listeners import Listeners
 from shoal.table.redis.replies import CommandError
 from shoal.table.redis.scanner import Scanner
@@ -17,7 +18,10 @@ from shoal.table.redis.scanner import Scanner
 # What a client that listens to channels may say in the protocol's second version,
 # where news and replies look the same.
 _LISTENING = frozenset(
-    ["PING", "SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "QUIT", "RESET"]
+    [
+        *("PING", "FEED", "QUIT", "RESET"),
+        *("SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE"),
+    ]
 )
 
 
@@ -73,14 +77,15 @@ class Client:
         self.mute = False
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}
+        self.watched: dict[bytes, None] = {}
         # Nothing is special about its next command.
         self.plain = True
         self._skip = False
 
     @property
     def listening(self) -> bool:
-        """Does it listen to any channel?"""
-        return bool(self.channels or self.patterns)
+        """Does it listen to any channel, or watch any key?"""
+        return bool(self.channels or self.patterns or self.watched)
 
     def settle(self) -> None:
         """Something was chosen: find out whether anything is special now."""
@@ -123,6 +128,7 @@ class RedisServer:
         self.clients: dict[int, Client] = {}
         self.listeners: Listeners[Client] = Listeners()
         self.events = Events(table, self.listeners.publish)
+        self.feed: Feed[Client] = Feed(table)
         self.scanner = Scanner(table)
         self.answered = 0  # So many commands.
         self.welcomed = 0  # So many clients.
@@ -137,4 +143,5 @@ class RedisServer:
     def forget(self, client: Client) -> None:
         """It has gone."""
         self.listeners.forget(client)
+        self.feed.forget(client)
         self.clients.pop(client.number, None)

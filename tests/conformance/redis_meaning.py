@@ -15,7 +15,7 @@ from tests.conformance.redis_wire import Error, Words, value_at
 APART_S = 20
 
 # What Redis's COMMAND tells of families has more members than ours.
-OURS_ALONE = {b"cas", b"client|setinfo", b"client|no-touch"}
+OURS_ALONE = {b"cas", b"feed", b"client|setinfo", b"client|no-touch"}
 
 
 @dataclass(frozen=True)

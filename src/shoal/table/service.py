@@ -5,7 +5,6 @@ import logging
 import os
 import resource
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from shoal.table.redis.talk import RedisTalk
 from shoal.table.storage import Memory, Storage, survivors
 from shoal.table.talk import Talk
 from shoal.table.verbs import VerbsTalk
+from shoal.table.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ class TableService:
             self.table, storage, self, sync=durability == "always"
         )
         self._fail = fail
-        self._writers: dict[Lane, ThreadPoolExecutor] = {
-            "log": ThreadPoolExecutor(1, "table-log"),
-            "checkpoint": ThreadPoolExecutor(1, "table-checkpoint"),
+        self._writers: dict[Lane, Writer] = {
+            "log": Writer("table-log"),
+            "checkpoint": Writer("table-checkpoint"),
         }
         self._waiting: dict[Connection, None] = {}
         self._due = False  # A look for changes is due at the end of this turn.
@@ -107,7 +107,7 @@ class TableService:
         self._look()
         await asyncio.shield(self._idle)
         for writer in self._writers.values():
-            writer.shutdown()
+            writer.end()
 
     def figures(self) -> TableFigures:
         """How it is now."""
@@ -155,14 +155,9 @@ class TableService:
         if self._idle.done():
             return
         for job in self._committer.due():
-            under_way = self._writers[job.lane].submit(job.run)
-            under_way.add_done_callback(partial(self._report, job))
+            self._writers[job.lane].give(job.run, partial(self._done, job))
         if self._committer.ended:
             self._idle.set_result(None)
-
-    def _report(self, job: Job, under_way: "Future[None]") -> None:
-        """In the writer's thread."""
-        self._loop.call_soon_threadsafe(self._done, job, under_way.exception())
 
     def _done(self, job: Job, error: BaseException | None) -> None:
         self._committer.done(job, error)

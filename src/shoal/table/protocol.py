@@ -8,9 +8,11 @@ before it, and nobody was told otherwise.
 """
 
 from binascii import crc_hqx
+from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable  # noqa: TC003 - it is shorter so.
 from dataclasses import dataclass, field
+from itertools import accumulate, islice
 from random import Random
 from typing import Protocol
 
@@ -37,7 +39,7 @@ CHANGE_BYTES = 256
 # What a flush takes: a dictionary for each slot.
 FLUSH_BYTES = 80 * SLOTS
 
-# A random slot is tried so often before all are looked through.
+# So many keys are picked that have ended, before all are looked through.
 RANDOM_TRIES = 32
 
 
@@ -97,6 +99,7 @@ class Table:
         self._closed: deque[Batch] = deque()  # Full, and to be committed next.
         self._committing: deque[Batch] = deque()
         self._deadlines = Deadlines(self._stands)
+        self._crowded, self._crowd_ms = [0], -1  # Counted for RANDOMKEY, and when.
 
     @property
     def burdened(self) -> bool:
@@ -215,28 +218,47 @@ class Table:
         if latest := self._latest():
             self.rests_on = max(self.rests_on, latest.ticket)
 
-    def living(self, slot: int) -> Iterator[tuple[bytes, Entry]]:
-        """The keys of a slot that have not ended."""
-        for key, entry in self.slots[slot].items():
-            if not entry.deadline_ms or entry.deadline_ms > self.now_ms:
-                yield key, entry
+    def living(self, slot: int) -> list[tuple[bytes, Entry]]:
+        """The keys of a slot that have not ended; that the others did is written down.
 
-    def lives(self, key: bytes) -> bool:
-        """Has a key anything that has not ended?"""
-        entry = self.slots[slot_of(key)].get(key)
-        return entry is not None and not 0 < entry.deadline_ms <= self.now_ms
+        Whoever is told that they are gone is not told otherwise when a clock is set
+        back.
+        """
+        now_ms, entries = self.now_ms, self.slots[slot]
+        ended = [key for key, e in entries.items() if 0 < e.deadline_ms <= now_ms]
+        for key in ended:
+            self._end(key)
+        return list(entries.items())
 
     def random_key(self) -> bytes | None:
-        """Some key, if there is any."""
+        """Some key, if there is any; all are as likely."""
         for _ in range(RANDOM_TRIES):
-            if entries := list(self.living(self._rng.randrange(SLOTS))):
-                return self._rng.choice(entries)[0]
-        full = [slot for slot, entries in enumerate(self.slots) if entries]
-        self._rng.shuffle(full)
-        for slot in full:
-            for key, _ in self.living(slot):
+            if not self.size:
+                return None
+            crowd = self._crowd()
+            entries = self.slots[bisect(crowd, self._rng.randrange(crowd[-1]))]
+            if not entries:
+                self._crowd_ms = -1  # Its keys have gone in this very millisecond.
+                continue
+            key = next(islice(entries, self._rng.randrange(len(entries)), None))
+            if self.find(key):
                 return key
+        for slot in [n for n, entries in enumerate(self.slots) if entries]:
+            if living := self.living(slot):
+                return self._rng.choice(living)[0]
         return None
+
+    def _crowd(self) -> list[int]:
+        """How many keys are in all slots up to each; no older than a millisecond.
+
+        To count takes half of one: not for each of a thousand commands in a turn.
+        """
+        counted = self._crowded[-1]
+        grown = abs(self.size - counted) > counted // 16
+        if grown or not counted or self._crowd_ms != self.now_ms:
+            self._crowded = list(accumulate(map(len, self.slots)))
+            self._crowd_ms = self.now_ms
+        return self._crowded
 
     # Committing
 

@@ -196,6 +196,16 @@ def test_a_foreign_file_is_named(name: str) -> None:
         found(altered(written(), name, b"?"))
 
 
+def test_a_foreign_file_that_comes_while_the_peer_runs_is_let_lie() -> None:
+    disk = written()
+    kept, has = opened(disk)
+    altered(disk, "notes.txt", b"?")
+    kept.begin_checkpoint()
+    kept.add(changes(*has.items()))
+    kept.end_checkpoint()
+    assert disk.names() == [CHECKPOINT, "notes.txt", THIRD]
+
+
 class Unreadable(SimulatedDisk):
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         raise OSError(errno.EIO, "bad sector", name)

@@ -77,6 +77,22 @@ def test_2_2_clients_leave_in_every_way(loop: Loop) -> None:
     run(loop, main())
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_many_keys_that_end_together_are_gone_soon(loop: Loop) -> None:
+    """Ten portions a second were all there was: fewer than a busy client makes."""
+
+    async def main() -> None:
+        async with shop() as opened:
+            table = opened.service.table
+            for n in range(30_000):
+                table.put(b"%d" % n, b"", 1000)
+            wire = await opened.visit()
+            assert await opened.ask(wire, b"PING") == b"+PONG\r\n"
+            await until(lambda: not table.size, within_s=5)
+
+    run(loop, main())
+
+
 def test_2_3_half_a_request_keeps_nobody_waiting() -> None:
     async def main() -> None:
         async with shop() as opened:

@@ -173,7 +173,10 @@ class Life:
         return self._changed(key, None) if self.table.drop(key) else needs
 
     def flush(self) -> int:
+        empty = not self.table.size
         self.table.flush()
+        if empty:
+            return len(self.history.changes)
         return self._changed(None, None)
 
     def find(self, key: bytes) -> int:

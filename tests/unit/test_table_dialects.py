@@ -2,6 +2,7 @@
 
 import json
 from random import Random
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -118,6 +119,9 @@ INVALID = {
     b'{"method": "scan"}': "InvalidRegex",
     b'{"method": "scan", "regex": "("}': "InvalidRegex",
     b'{"method": "scan", "regex": 7}': "InvalidRegex",
+    b'{"method": "insert", "key": "a", "value": [1e999]}': "NotJSON",
+    b'{"method": "scan", "regex": "%bb"}' % (b"(a?){1000}" * 30): "InvalidRegex",
+    b'{"method": "scan", "regex": "%b"}' % (b"a" * 1025): "InvalidRegex",
 }
 
 
@@ -130,3 +134,74 @@ def test_2_17_an_invalid_request_is_told_and_survived(
     assert (reply["status"], reply["type"]) == ("invalid", INVALID[line])
     assert reply["message"]
     assert told(talk, {"method": "size"}) == [{"status": "OK", "result": 0}]
+
+
+SHOWN: dict[bytes, object] = {
+    b' {"a":\n[1, 2]\r\n} ': {"a": [1, 2]},
+    '"ü"'.encode(): "ü",
+    rb'"\ud800"': "\ud800",
+    b"1e99": 1e99,
+    b"9" * 300: int("9" * 300),
+    b'"1e999"': "1e999",
+    b'["a",]': '["a",]',
+    b"": "",
+    b'"\xff"': {"base64": "Iv8i"},
+    b"NaN": "NaN",
+    b"[-Infinity]": "[-Infinity]",
+    b"1e999": "1e999",
+    b"9" * 310 + b".0": "9" * 310 + ".0",
+    b"1" * 5000: "1" * 5000,
+}
+
+
+@pytest.mark.parametrize("value", SHOWN, ids=lambda value: repr(value[:12]))
+def test_what_another_dialect_stored_is_shown_as_json(
+    table: Table, value: bytes
+) -> None:
+    """As the document it is, if it is one; else as text. Never as what is not JSON."""
+    table.put(b"k", value)
+    replies = LinesTalk(table).hear(
+        b'{"method":"lookup","key":"k"}\n{"method":"scan","regex":"k"}\n'
+    )
+    lookup, scan = (
+        json.loads(line, parse_constant=pytest.fail) for line in replies.splitlines()
+    )
+    assert lookup == {"status": "OK", "result": SHOWN[value]}
+    assert scan == {"status": "OK", "result": [["k", SHOWN[value]]]}
+
+
+def test_a_value_of_any_depth_is_shown(table: Table) -> None:
+    """As text where it is too deep for a document: the reply lies yet deeper."""
+    talk = LinesTalk(table)
+    for depth in range(1, 1200):
+        table.put(b"k", b"[" * depth + b"]" * depth)
+        assert talk.hear(b'{"method":"scan","regex":"k"}\n').startswith(b'{"status":"O')
+
+
+def test_a_large_document_is_shown_at_once(table: Table) -> None:
+    table.put(b"k", b"[" + b"[]," * 2_700_000 + b"[]]")
+    talk = LinesTalk(table)
+    began = perf_counter()
+    assert len(talk.hear(b'{"method":"lookup","key":"k"}\n')) > 8_000_000
+    assert perf_counter() - began < 0.25  # Read and written again it took 0.7 s.
+
+
+def test_half_a_character_may_be_looked_for(table: Table) -> None:
+    table.put("a\ud800".encode(errors="surrogatepass"), b"1")
+    asked = b'{"method":"scan","regex":"\\ud800"}\n{"method":"scan","regex":"b"}\n'
+    first, second = LinesTalk(table).hear(asked).splitlines()
+    assert len(json.loads(first)["result"]) == 1
+    assert json.loads(second)["result"] == []
+
+
+def test_a_scan_ends_before_it_costs_minutes(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.table.lines.MAX_SCAN_STEPS", 1 << 25)
+    for n in range(20):
+        table.put(b"%d" % n + b"a" * 50_000, b"1")
+    heavy = {"method": "scan", "regex": "(((((a{30})?){30})?)b)"}
+    cheap = {"method": "scan", "regex": "^7a"}
+    refused, found = told(LinesTalk(table), heavy, cheap)
+    assert (refused["status"], refused["type"]) == ("invalid", "TooMuch")
+    assert len(found["result"]) == 1

@@ -2,6 +2,8 @@
 
 import errno
 from random import Random
+from struct import Struct
+from time import perf_counter
 
 import pytest
 
@@ -119,6 +121,24 @@ def test_a_frame_within_a_value_is_no_frame() -> None:
         assert found(altered(disk, SECOND, data[:end])) == ALL
 
 
+def test_a_torn_value_full_of_marks_is_read_at_once() -> None:
+    """Each says that its body reaches to the end: all were checked, quadratically."""
+    disk, count = written(), 1 << 16
+    kept, _ = opened(disk)
+    for_each = Struct("<4sIIQ12x")
+    value = b"".join(
+        for_each.pack(b"\xf5SHL", for_each.size * (count - n - 1), 0, 0)
+        for n in range(count)
+    )
+    kept.commit(changes((b"v", value)), sync=False)
+    data = bytearray(disk.read(SECOND))
+    data[data.rfind(b"commit")] ^= 1
+    torn = altered(disk, SECOND, bytes(data))
+    began = perf_counter()
+    assert found(torn) == ALL
+    assert perf_counter() - began < 1
+
+
 def test_what_only_the_cache_held_is_written_again_by_the_next_start() -> None:
     disk = written(1)
     kept, _ = opened(disk)
@@ -186,7 +206,7 @@ def test_a_directory_of_another_peer_is_refused() -> None:
 def test_another_format_is_refused() -> None:
     opening = log.Opening(log.FORMAT + 1, PEER, 1, 5)
     disk = altered(SimulatedDisk(), FIRST, log.opening_frame(opening))
-    with pytest.raises(DirectoryDamaged, match="format is 2, this program's 1; run"):
+    with pytest.raises(DirectoryDamaged, match="format is 3, this program's 2; run"):
         found(disk)
 
 
@@ -194,6 +214,16 @@ def test_another_format_is_refused() -> None:
 def test_a_foreign_file_is_named(name: str) -> None:
     with pytest.raises(DirectoryDamaged, match=f"table file {name}: it is not of a"):
         found(altered(written(), name, b"?"))
+
+
+def test_a_foreign_file_that_comes_while_the_peer_runs_is_let_lie() -> None:
+    disk = written()
+    kept, has = opened(disk)
+    altered(disk, "notes.txt", b"?")
+    kept.begin_checkpoint()
+    kept.add(changes(*has.items()))
+    kept.end_checkpoint()
+    assert disk.names() == [CHECKPOINT, "notes.txt", THIRD]
 
 
 class Unreadable(SimulatedDisk):

@@ -35,9 +35,14 @@ class Deadlines:
             self._sweep_at = max(MIN_SWEEP, 2 * len(self._heap))
 
     def take_due(self, now_ms: int, limit: int) -> list[bytes]:
-        """Keys whose deadline has come and stands, so many at once."""
+        """Keys whose deadline has come and stands, so many at once.
+
+        There may be more, as long as `next_ms` has come.
+        """
         due: dict[bytes, None] = {}  # A deadline may have been set twice.
-        while self._heap and self._heap[0][0] <= now_ms and len(due) < limit:
+        for _ in range(limit):
+            if self.next_ms > now_ms:
+                break
             deadline_ms, key = heappop(self._heap)
             if self._stands(key, deadline_ms):
                 due[key] = None

@@ -8,9 +8,11 @@ before it, and nobody was told otherwise.
 """
 
 from binascii import crc_hqx
+from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable  # noqa: TC003 - it is shorter so.
 from dataclasses import dataclass, field
+from itertools import accumulate, islice
 from random import Random
 from typing import Protocol
 
@@ -21,9 +23,23 @@ from shoal.table.slots import slot_of
 Slot = dict[bytes, Entry]
 
 # Ended keys are dropped in portions, so that nobody waits for a million of them.
-EXPIRE_AT_ONCE = 256
+# It takes about a millisecond.
+EXPIRE_AT_ONCE = 512
 
-# A random slot is tried so often before all are looked through.
+# A batch is written in one piece, which takes a disk half a second. With the longest
+# record it stays far below the 4 GiB that a frame of the log can have.
+BATCH_BYTES = 64 << 20
+
+# More than this is not to wait for the disk: nobody should ask for more changes then.
+BURDEN_BYTES = 64 << 20
+
+# What a change takes in memory until it is safe, beside its key and value.
+CHANGE_BYTES = 256
+
+# What a flush takes: a dictionary for each slot.
+FLUSH_BYTES = 80 * SLOTS
+
+# So many keys are picked that have ended, before all are looked through.
 RANDOM_TRIES = 32
 
 
@@ -32,6 +48,7 @@ class Batch:
     """What is committed together: the changes, and how to take each back."""
 
     ticket: int
+    weight: int = 0  # In bytes.
     groups: list[Group] = field(default_factory=list)
     undo: list["Entry | _Flushed | None"] = field(default_factory=list)
     flushes: list[int] = field(default_factory=list)  # When, in the order of changes.
@@ -79,8 +96,16 @@ class Table:
         self.sequence = 0
         self._open = Batch(1)
         self._records: list[Record] = []
+        self._closed: deque[Batch] = deque()  # Full, and to be committed next.
         self._committing: deque[Batch] = deque()
         self._deadlines = Deadlines(self._stands)
+        self._crowded, self._crowd_ms = [0], -1  # Counted for RANDOMKEY, and when.
+
+    @property
+    def burdened(self) -> bool:
+        """Is so much not safe yet that nobody should ask for more changes now?"""
+        waiting = sum(batch.weight for batch in (*self._closed, *self._committing))
+        return waiting + self._open.weight > BURDEN_BYTES
 
     # Time
 
@@ -129,6 +154,7 @@ class Table:
             self._records.append((slot, key, sequence, deadline_ms, value))
             self._open.undo.append(before)
             self.dirty[key] = self.rests_on = self._open.ticket
+            self._weigh(CHANGE_BYTES + len(key) + len(value))
         elif self.feed:
             self.feed.changed(key, value, sequence)
         if before is None:
@@ -148,6 +174,7 @@ class Table:
             self._records.append((slot, key, self.sequence, NEVER, None))
             self._open.undo.append(before)
             self.dirty[key] = self.rests_on = self._open.ticket
+            self._weigh(CHANGE_BYTES + len(key))
         elif self.feed:
             self.feed.changed(key, None, self.sequence)
         return True
@@ -156,10 +183,8 @@ class Table:
         """Something happened to a key, and is told when all before is safe."""
         if not self.told:
             return
-        if self._records or self._open.groups:
-            self._open.events.append((event, key))
-        elif self._committing:
-            self._committing[-1].events.append((event, key))
+        if latest := self._latest():
+            latest.events.append((event, key))
         else:
             self.told(event, key)
 
@@ -171,6 +196,9 @@ class Table:
 
     def flush(self) -> None:
         """Let no key have anything."""
+        if not self.size:
+            self.rest_on_all()
+            return
         before = _Flushed(self.slots, self.size)
         self.slots, self.size = [{} for _ in range(SLOTS)], 0
         self._deadlines.clear()
@@ -181,47 +209,66 @@ class Table:
             self._open.undo.append(before)
             self._open.flushes.append(self.sequence)
             self.rests_on = self._flushed_by = self._open.ticket
+            self._weigh(FLUSH_BYTES)
         elif self.feed:
             self.feed.flushed(self.sequence)
 
     def rest_on_all(self) -> None:
         """The answer depends on every change made so far."""
-        if self._records or self._open.groups:
-            self.rests_on = self._open.ticket
-        elif self._committing:
-            self.rests_on = max(self.rests_on, self._committing[-1].ticket)
+        if latest := self._latest():
+            self.rests_on = max(self.rests_on, latest.ticket)
 
-    def living(self, slot: int) -> Iterator[tuple[bytes, Entry]]:
-        """The keys of a slot that have not ended."""
-        for key, entry in self.slots[slot].items():
-            if not entry.deadline_ms or entry.deadline_ms > self.now_ms:
-                yield key, entry
+    def living(self, slot: int) -> list[tuple[bytes, Entry]]:
+        """The keys of a slot that have not ended; that the others did is written down.
 
-    def lives(self, key: bytes) -> bool:
-        """Has a key anything that has not ended?"""
-        entry = self.slots[slot_of(key)].get(key)
-        return entry is not None and not 0 < entry.deadline_ms <= self.now_ms
+        Whoever is told that they are gone is not told otherwise when a clock is set
+        back.
+        """
+        now_ms, entries = self.now_ms, self.slots[slot]
+        ended = [key for key, e in entries.items() if 0 < e.deadline_ms <= now_ms]
+        for key in ended:
+            self._end(key)
+        return list(entries.items())
 
     def random_key(self) -> bytes | None:
-        """Some key, if there is any."""
+        """Some key, if there is any; all are as likely."""
         for _ in range(RANDOM_TRIES):
-            if entries := list(self.living(self._rng.randrange(SLOTS))):
-                return self._rng.choice(entries)[0]
-        full = [slot for slot, entries in enumerate(self.slots) if entries]
-        self._rng.shuffle(full)
-        for slot in full:
-            for key, _ in self.living(slot):
+            if not self.size:
+                return None
+            crowd = self._crowd()
+            entries = self.slots[bisect(crowd, self._rng.randrange(crowd[-1]))]
+            if not entries:
+                self._crowd_ms = -1  # Its keys have gone in this very millisecond.
+                continue
+            key = next(islice(entries, self._rng.randrange(len(entries)), None))
+            if self.find(key):
                 return key
+        for slot in [n for n, entries in enumerate(self.slots) if entries]:
+            if living := self.living(slot):
+                return self._rng.choice(living)[0]
         return None
+
+    def _crowd(self) -> list[int]:
+        """How many keys are in all slots up to each; no older than a millisecond.
+
+        To count takes half of one: not for each of a thousand commands in a turn.
+        """
+        counted = self._crowded[-1]
+        grown = abs(self.size - counted) > counted // 16
+        if grown or not counted or self._crowd_ms != self.now_ms:
+            self._crowded = list(accumulate(map(len, self.slots)))
+            self._crowd_ms = self.now_ms
+        return self._crowded
 
     # Committing
 
     def take(self) -> Batch | None:
         """What is to be committed next, if anything; a new batch is begun."""
-        self._close_group()
-        if not self._open.groups:
+        if not self._closed:
+            self._close_batch()
+        if not self._closed:
             return None
-        batch, self._open = self._open, Batch(self._open.ticket + 1)
+        batch = self._closed.popleft()
         self._committing.append(batch)
         return batch
 
@@ -242,7 +289,8 @@ class Table:
 
         The number of the last one: answers that rest on them are void.
         """
-        last = self.take()
+        while self.take():
+            pass
         for batch in reversed(self._committing):
             for group in reversed(batch.groups):
                 for record in reversed(group.records):
@@ -252,7 +300,7 @@ class Table:
         self._committing.clear()
         self.dirty.clear()
         self._flushed_by = 0
-        return last.ticket if last else self._open.ticket - 1
+        return self._open.ticket - 1
 
     def load(self, key: bytes, entry: Entry) -> None:
         """A key had that when the peer last ran."""
@@ -272,6 +320,25 @@ class Table:
         for event, key in batch.events:
             if self.told:
                 self.told(event, key)
+
+    def _latest(self) -> Batch | None:
+        """The last batch that is not safe yet, if any."""
+        if self._records or self._open.groups:
+            return self._open
+        waiting = self._closed or self._committing
+        return waiting[-1] if waiting else None
+
+    def _weigh(self, size_bytes: int) -> None:
+        """The open batch has grown."""
+        self._open.weight += size_bytes
+        if self._open.weight >= BATCH_BYTES:
+            self._close_batch()
+
+    def _close_batch(self) -> None:
+        self._close_group()
+        if self._open.groups:
+            self._closed.append(self._open)
+            self._open = Batch(self._open.ticket + 1)
 
     def _close_group(self) -> None:
         if self._records:

@@ -132,6 +132,7 @@ class Log:
     def recover(self) -> Iterator[Group]:
         """Everything committed before; then a new segment is begun."""
         self.drop_checkpoint()  # A crash may have left one.
+        _expect_ours(self._disk.names())
         numbers = _numbers(self._disk.names())
         self._covered = self._begun = max(numbers["checkpoint"], default=0)
         after = 0
@@ -349,14 +350,19 @@ def _checkpoint(number: int) -> str:
     return f"checkpoint-{number:010}"
 
 
+def _expect_ours(names: list[str]) -> None:
+    """A start reads nothing beside files of others; what is put there later may lie."""
+    for name in names:
+        if not _OURS.fullmatch(name):
+            cause = "it is not of a table; move it out of the directory"
+            raise DirectoryDamaged(f"table file {name}: {cause}")
+
+
 def _numbers(names: list[str]) -> dict[str, list[int]]:
     """The numbers of the files of each kind, in order."""
     numbers: dict[str, list[int]] = {"segment": [], "checkpoint": []}
     for name in names:
         ours = _OURS.fullmatch(name)
-        if ours is None:
-            cause = "it is not of a table; move it out of the directory"
-            raise DirectoryDamaged(f"table file {name}: {cause}")
-        if ours[1]:
+        if ours and ours[1]:
             numbers[ours[1]].append(int(ours[2]))
     return numbers

@@ -85,5 +85,5 @@ class Scanner:
         """Those that are still there and have not ended."""
         table = self._table
         for key in keys:
-            if table.lives(key):
+            if table.find(key):
                 yield key

@@ -5,7 +5,6 @@ lookup and a line for the log each, before anything general is tried; it costs h
 much. Parsing is hiredis's work.
 """
 
-import re
 from binascii import crc_hqx
 from collections.abc import Mapping
 
@@ -14,6 +13,7 @@ import hiredis
 from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS
 from shoal.table.redis import inline
 from shoal.table.redis.commands import KeyCommand, TalkCommand, lookup
+from shoal.table.redis.heads import Heads
 from shoal.table.redis.mistakes import misplaced, worded
 from shoal.table.redis.replies import OK, CommandError, encode, error, nothing
 from shoal.table.redis.server import Caller, Client, RedisServer
@@ -24,14 +24,8 @@ MAX_REQUEST_BYTES = 8 * MAX_VALUE_BYTES
 # So much is answered before anybody looks whether the client reads it.
 MAX_REPLY_BYTES = 1 << 20
 
-# hiredis makes a list of any length it is told before the first item is there: a
-# million and more is refused before hiredis sees it, as Redis refuses it.
-_TOO_MANY = re.compile(rb"\*[1-9][0-9]{6,}\r")
-_HEADER_BYTES = 24
-
 _ASTERISK = ord("*")
 _FRAMED = b"*$"  # How a request begins, and how it goes on.
-_STAR = b"*"
 _MASK = SLOTS - 1
 _MORE = object()
 
@@ -52,21 +46,27 @@ class RedisTalk:
         self._replies: list[bytes] | None = None  # While requests are carried out.
         self._pushed = 0  # So many of them were not asked for.
         self._reader = hiredis.Reader(notEnoughData=_MORE)
+        self._heads = Heads()
         self._begun = False  # A request is, and the rest of it comes.
         self._unfinished = 0  # Bytes of requests not yet answered.
-        self._tail = b""
+        self._received = 0  # Of these, since all that was whole was answered.
         self._typed = b""
 
     def hear(self, data: bytes) -> bytes:
         """Carry out every whole request, and answer them in order."""
         replies: list[bytes] = []
+        self._received = len(data) + (self._received if self.paused else 0)
         self._replies, self._pushed, self.paused = replies, 0, False
         try:
             if self._typed or (data and not self._begun and data[0] not in _FRAMED):
                 data = self._hear_typed(data, replies)
             if data:
                 self._feed(data)
-            self._answer_all(replies, len(data))
+            self._answer_all(replies)
+            self._look_what_is_left(replies)
+        except MemoryError:
+            replies.append(error("ERR Protocol error: too big request"))
+            self.ended = True
         except hiredis.ProtocolError as wrong:
             replies.append(error(f"ERR Protocol error: {worded(wrong)}"))
             self.ended = True
@@ -92,19 +92,13 @@ class RedisTalk:
             self._pushed += 1
 
     def _feed(self, data: bytes) -> None:
-        # Where no asterisk follows the first, nothing is looked through for them.
-        seen = self._tail + data if self._tail else data
-        if _TOO_MANY.match(seen) or (
-            seen.find(_STAR, 1) > 0 and _TOO_MANY.search(seen)
-        ):
-            raise hiredis.ProtocolError("invalid multibulk length")
+        self._heads.see(data)
         self._unfinished += len(data)
-        self._tail = b"" if data.endswith(b"\n") else data[-_HEADER_BYTES:]
         if self._unfinished > MAX_REQUEST_BYTES:
             raise hiredis.ProtocolError("too big request")
         self._reader.feed(data)
 
-    def _answer_all(self, replies: list[bytes], received: int) -> None:
+    def _answer_all(self, replies: list[bytes]) -> None:
         """GET and SET are carried out in this loop: a call for each costs a third."""
         append, table, told, dirty = replies.append, self._table, 0, self._table.dirty
         slots, none, hot = table.slots, nothing(self.client.version), self._hot()
@@ -140,11 +134,19 @@ class RedisTalk:
             if told >= MAX_REPLY_BYTES or self.ended:
                 self.paused = True
                 return
+
+    def _look_what_is_left(self, replies: list[bytes]) -> None:
+        """Of requests that are not whole, or not to be answered yet."""
         # Cut behind a `$`, the reader holds nothing, and what follows is a length.
         unread = self._reader.has_data()
-        self._begun = unread or bool(self._tail)
-        if replies:
-            self._unfinished = min(self._unfinished, received) if unread else 0
+        self._begun = unread or self._heads.cut
+        if not self._begun:
+            self._heads.forget()
+        if not unread:
+            # It may be in the midst of a request all the same: of a list's items.
+            self._unfinished = 0 if replies else self._unfinished
+        elif replies:
+            self._unfinished = min(self._unfinished, self._received)
 
     def _hot(self) -> Mapping[bytes, str]:
         """What may be answered in the loop: nothing where more than that is to do."""

@@ -236,3 +236,30 @@ def test_a_scan_of_long_keys_is_short() -> None:
     for at in range(300):
         desk.say(0, b"SET", b"%d" % at + bytes(MAX_KEY_BYTES - 3), b"")
     assert len(desk.say(0, b"SCAN", b"0", b"COUNT", b"8000")) < 9 << 20
+
+
+def test_a_message_is_told_when_what_came_before_it_is_safe() -> None:
+    desk = Desk()
+    desk.say(0, b"SUBSCRIBE", b"c")
+    desk.say(0, b"PSUBSCRIBE", b"?")
+    desk.turns(1, resp([b"SET", b"k", b"v"]) + resp([b"PUBLISH", b"c", b"first"]))
+    assert desk.say(1, b"PUBLISH", b"c", b"second") == b":2\r\n"
+    assert desk.table.rests_on
+    assert not desk.callers[0].pushed
+    desk.commit()
+    first, second = (desk.callers[0].pushed.find(word) for word in (b"first", b"secon"))
+    assert 0 < first < second
+    assert desk.say(1, b"PUBLISH", b"c", b"third") == b":2\r\n"
+    assert desk.callers[0].pushed.count(b"third") == 2
+
+
+def test_a_message_is_never_told_if_what_came_before_it_is_refused() -> None:
+    desk = Desk()
+    desk.say(0, b"SUBSCRIBE", b"c")
+    desk.turns(1, resp([b"SET", b"k", b"v"]) + resp([b"PUBLISH", b"c", b"m"]))
+    desk.table.refused()
+    desk.say(1, b"SET", b"l", b"v")
+    desk.commit()
+    assert not desk.callers[0].pushed
+    desk.say(1, b"PUBLISH", b"c", b"n")
+    assert desk.callers[0].pushed

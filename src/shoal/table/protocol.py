@@ -11,6 +11,7 @@ from binascii import crc_hqx
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -35,8 +36,8 @@ class Batch:
     groups: list[Group] = field(default_factory=list)
     undo: list["Entry | _Flushed | None"] = field(default_factory=list)
     flushes: list[int] = field(default_factory=list)  # When, in the order of changes.
-    # What happened to keys, told when it is safe.
-    events: list[tuple[str, bytes]] = field(default_factory=list)
+    # What is told when it is safe: what happened to keys, what was published.
+    news: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +158,22 @@ class Table:
         if not self.told:
             return
         if self._records or self._open.groups:
-            self._open.events.append((event, key))
+            self._open.news.append(partial(self._tell_now, event, key))
         elif self._committing:
-            self._committing[-1].events.append((event, key))
+            self._committing[-1].news.append(partial(self._tell_now, event, key))
         else:
+            self.told(event, key)
+
+    def after(self, ticket: int, news: Callable[[], None]) -> bool:
+        """Tell it when that batch is safe; false if it is, and nothing was done."""
+        for batch in (self._open, *self._committing):
+            if batch.ticket == ticket:
+                batch.news.append(news)
+                return True
+        return False
+
+    def _tell_now(self, event: str, key: bytes) -> None:
+        if self.told:
             self.told(event, key)
 
     def _end(self, key: bytes) -> None:
@@ -269,9 +282,8 @@ class Table:
                     self.feed.flushed(next(flushes))
                 for _, key, sequence, _, value in group.records:
                     self.feed.changed(key, value, sequence)
-        for event, key in batch.events:
-            if self.told:
-                self.told(event, key)
+        for tell in batch.news:
+            tell()
 
     def _close_group(self) -> None:
         if self._records:

@@ -132,6 +132,18 @@ class Listeners(Generic[L]):
                 told += len(listeners)
         return told
 
+    def tell(self, channel: bytes, message: bytes) -> None:
+        """Publish it; nobody asks any more how many were told."""
+        self.publish(channel, message)
+
+    def audience(self, channel: bytes) -> int:
+        """How many times a message would be told."""
+        told = self.count(channel)
+        for matches, listeners in self._patterns.values():
+            if matches(channel):
+                told += len(listeners)
+        return told
+
     def channels(self) -> list[bytes]:
         """What is listened to by name."""
         return list(self._channels)

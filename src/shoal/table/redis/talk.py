@@ -43,6 +43,7 @@ class RedisTalk:
         self.ended = False
         self.paused = False
         self.answered = 0
+        self.published_after = 0  # The batch its last message waits for, if any.
         self._caller = caller
         self._table = server.table
         self._replies: list[bytes] | None = None  # While requests are carried out.

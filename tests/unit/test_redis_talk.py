@@ -263,3 +263,16 @@ def test_a_message_is_never_told_if_what_came_before_it_is_refused() -> None:
     assert not desk.callers[0].pushed
     desk.say(1, b"PUBLISH", b"c", b"n")
     assert desk.callers[0].pushed
+
+
+def test_the_patterns_of_all_clients_have_a_limit() -> None:
+    desk = Desk()
+    costly = [b"%02d*" % at + b"?*" * 30 for at in range(50)]
+    assert b"too costly together" in desk.say(0, b"PSUBSCRIBE", *costly)
+    desk.say(0, b"PUNSUBSCRIBE")
+    assert b"too costly" not in desk.say(0, b"PSUBSCRIBE", *costly[:10])
+    for who in (0, 1):
+        for part in range(4):
+            many = [b"%d-%d-%d*" % (who, part, at) for at in range(250)]
+            desk.say(who, b"PSUBSCRIBE", *many)
+    assert desk.server.listeners.patterns == 2010

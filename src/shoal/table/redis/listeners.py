@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from shoal.table.redis.glob import Matcher, matcher
+from shoal.table.redis.glob import MAX_COST, Matcher, cost, matcher
 from shoal.table.redis.replies import CommandError, Push, encode
 
 # Every message is compared with every pattern.
 MAX_PATTERNS = 1 << 10
 MAX_ALL_PATTERNS = 1 << 12
+
+# Of all different patterns together: sixteen times the most that one may.
+MAX_ALL_COST = 16 * MAX_COST
 MAX_CHANNELS = 1 << 16
 
 # Of all its channels, patterns and watched keys together.
@@ -67,6 +70,7 @@ class Listeners(Generic[L]):
     def __init__(self) -> None:
         self._channels: dict[bytes, dict[L, None]] = {}
         self._patterns: dict[bytes, tuple[Matcher, dict[L, None]]] = {}
+        self._cost = 0
 
     def add_channel(self, listener: L, channel: bytes) -> None:
         """It listens to a channel from now on."""
@@ -86,8 +90,11 @@ class Listeners(Generic[L]):
                     f"ERR all clients together have at most {MAX_ALL_PATTERNS} patterns"
                 )
             new = matcher(pattern)
+            if self._cost + cost(pattern) > MAX_ALL_COST:
+                raise CommandError("ERR all clients' patterns are too costly together")
         hold(listener, listener.patterns, pattern)
         if new:
+            self._cost += cost(pattern)
             self._patterns[pattern] = (new, {})
         self._patterns[pattern][1][listener] = None
 
@@ -108,6 +115,7 @@ class Listeners(Generic[L]):
             del self._patterns[pattern][1][listener]
             if not self._patterns[pattern][1]:
                 del self._patterns[pattern]
+                self._cost -= cost(pattern)
 
     def forget(self, listener: L) -> None:
         """It listens to nothing any more."""

@@ -13,7 +13,7 @@ from shoal.table.redis.replies import CommandError
 
 MAX_PATTERN_BYTES = 1 << 10
 
-# Of wildcards times bytes. The worst such pattern takes RE2 50 ms over a word of 64 KiB,
+# Of wildcards times bytes. The worst takes RE2 50 ms over a word of 64 KiB,
 # and 0.1 ms over one of a hundred bytes; a name with 36 question marks costs 1,600.
 MAX_COST = 1 << 12
 

@@ -26,21 +26,16 @@ class Heads:
     """Looks at all that is said to one hiredis reader, before it does."""
 
     def __init__(self) -> None:
-        self._tail = b""  # A head may be cut by the end of a packet.
+        self.cut = b""  # The end of what was seen last, if it is within a line.
         self._kept: list[bytes] = []  # Not walked through.
         self._kept_bytes = 0
         self._left = 0  # Bytes of a value, from where the walk stands.
         self._begun = b""  # A head of which the rest comes, likewise.
 
-    @property
-    def cut(self) -> bool:
-        """Did what was seen last end within a line?"""
-        return bool(self._tail)
-
     def see(self, data: bytes) -> None:
         """Raise hiredis's error if a list that is too long begins here."""
-        seen = self._tail + data if self._tail else data
-        self._tail = b"" if seen.endswith(b"\n") else seen[-_HEAD_BYTES:]
+        seen = self.cut + data if self.cut else data
+        self.cut = b"" if seen.endswith(b"\n") else seen[-_HEAD_BYTES:]
         self._kept.append(data)
         self._kept_bytes += len(data)
         if _suspicious(seen) or self._kept_bytes > KEPT_BYTES:

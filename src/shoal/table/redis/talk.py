@@ -151,7 +151,7 @@ class RedisTalk:
         unread = self._reader.has_data() or bool(self._postponed)
         if self._turn_over and not (unread or self._typed or self.ended):
             self.paused = False
-        self._begun = unread or self._heads.cut
+        self._begun = unread or bool(self._heads.cut)
         if not self._begun:
             self._heads.forget()
         if not unread:

@@ -124,3 +124,35 @@ def test_a_full_disk_refuses_writes_and_serves_reads() -> None:
             assert opened.service.table.size == 1
 
     run(asyncio.new_event_loop, main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_only_reads_on_gets_all_answers_and_then_the_end(loop: Loop) -> None:
+    async def main() -> None:
+        async with shop(log_on(StubbornDisk())) as opened:
+            reader, writer = await opened.visit()
+            assert await opened.ask((reader, writer), b"SET", b"big", bytes(1 << 20))
+            writer.write(command(b"GET", b"big") * 20 + command(b"SET", b"k", b"v"))
+            writer.write_eof()
+            reply = b"$1048576\r\n" + bytes(1 << 20) + b"\r\n"
+            assert await reader.read() == reply * 20 + OK
+            await until(lambda: not opened.service.redis.clients)
+
+    run(loop, main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_nothing_is_carried_out_after_the_end(loop: Loop) -> None:
+    async def main() -> None:
+        async with shop(log_on(StubbornDisk())) as opened:
+            wire = await opened.visit()
+            assert await opened.ask(wire, b"PING") == b"+PONG\r\n"
+            (client,) = opened.service.redis.clients.values()
+            assert isinstance(client.caller, connection.Connection)
+            last = command(b"SET", b"k", b"v") + command(b"QUIT")
+            client.caller.data_received(last)
+            client.caller.data_received(command(b"SET", b"l", b"v"))
+            await until(lambda: not opened.service.redis.clients)
+            assert opened.service.table.size == 1
+
+    run(loop, main())

@@ -84,3 +84,11 @@ def test_thousands_of_digits_are_read_and_written() -> None:
     number = extended.parse(word)
     assert number is not None
     assert len(extended.write(number)) == len(word)
+
+
+@pytest.mark.parametrize(
+    "word", [b"1e40000", b"1e-40000", b"9" * 5000 + b"e5000", b"0x1p20000"]
+)
+def test_what_is_far_out_is_none_and_takes_no_time(word: bytes) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        extended.parse(word)

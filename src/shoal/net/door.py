@@ -66,7 +66,8 @@ class Reception:
     def close(self) -> None:
         """Show everybody out."""
         for transport in self._inside:
-            transport.abort()
+            if not transport.is_closing():  # asyncio's fails where it is closed.
+                transport.abort()
 
     def _count(self) -> None:
         self._inside = {each: None for each in self._inside if not each.is_closing()}

@@ -56,6 +56,8 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[_Waiting] = deque()
         self._patience: asyncio.TimerHandle | None = None
         self._blocked = False
+        self._finished = False  # It asks no more.
+        self._due = False  # It is gone on with soon.
         self._held = 0  # Bytes of answers that wait.
 
     @property
@@ -82,6 +84,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer what the client asks."""
         table, talk = self._table, self._talk
+        if talk.ended:
+            return
         table.begin(time())
         replies = talk.hear(data)
         ticket = table.rests_on
@@ -95,12 +99,12 @@ class Connection(asyncio.Protocol):
                 self._transport.write(replies)
         elif ticket:
             self._committing.wait(self)  # Done without a word, but done.
-        if talk.ended or talk.paused:
+        if talk.ended or talk.paused or self._finished:
             self._pause()
 
     def eof_received(self) -> bool:
         """It asks no more; what it asked is still answered."""
-        self._talk.ended = True
+        self._finished = True
         self._pause()
         return True
 
@@ -141,10 +145,8 @@ class Connection(asyncio.Protocol):
             ready.append(replies)
         if ready and not self._transport.is_closing():
             self._transport.write(b"".join(ready))
-            if self._held <= BACKLOG_BYTES and not self._blocked:
-                self._transport.resume_reading()
-        if not waiting and (self._talk.ended or self._talk.paused):
-            self._pause()
+            self._read_on()
+        self._pause()
         return not waiting
 
     def push(self, news: bytes) -> None:
@@ -171,23 +173,34 @@ class Connection(asyncio.Protocol):
         self._blocked = False
         if self._patience:
             self._patience.cancel()
-        if self._held <= BACKLOG_BYTES:
-            self._transport.resume_reading()
-        if self._talk.paused:
-            self._pause()
+        self._read_on()
+        self._pause()
 
     def _pause(self) -> None:
         """Go on with what is left, or end, once the client has what it was told."""
-        if self._waiting or self._transport.is_closing():
-            return  # `release` comes back here.
-        if self._talk.ended:
+        if self._transport.is_closing():
+            return
+        if self._talk.paused and not self._talk.ended:
+            self._transport.pause_reading()
+            if self._may_go_on() and not self._due:
+                self._due = True
+                asyncio.get_running_loop().call_soon(self._go_on)
+        elif (self._talk.ended or self._finished) and not self._waiting:
             self._transport.close()
-        elif not self._blocked:
-            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        if self._talk.paused and not self._blocked and not self._waiting:
+        self._due = False
+        if self._talk.paused and self._may_go_on() and not self._transport.is_closing():
             self.data_received(b"")
+            self._read_on()
+
+    def _may_go_on(self) -> bool:
+        """Is not too much unread or kept back?"""
+        return not self._blocked and self._held <= BACKLOG_BYTES
+
+    def _read_on(self) -> None:
+        if self._may_go_on() and not self._talk.paused:
+            self._transport.resume_reading()
 
     def _wait_for_reader(self, unread: int) -> None:
         loop = asyncio.get_running_loop()

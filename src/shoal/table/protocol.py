@@ -12,6 +12,7 @@ from bisect import bisect
 from collections import deque
 from collections.abc import Callable  # noqa: TC003 - it is shorter so.
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate, islice
 from random import Random
 from typing import Protocol
@@ -52,8 +53,8 @@ class Batch:
     groups: list[Group] = field(default_factory=list)
     undo: list["Entry | _Flushed | None"] = field(default_factory=list)
     flushes: list[int] = field(default_factory=list)  # When, in the order of changes.
-    # What happened to keys, told when it is safe.
-    events: list[tuple[str, bytes]] = field(default_factory=list)
+    # What is told when it is safe: what happened to keys, what was published.
+    news: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +185,20 @@ class Table:
         if not self.told:
             return
         if latest := self._latest():
-            latest.events.append((event, key))
+            latest.news.append(partial(self._tell_now, event, key))
         else:
+            self.told(event, key)
+
+    def after(self, ticket: int, news: Callable[[], None]) -> bool:
+        """Tell it when that batch is safe; false if it is, and nothing was done."""
+        for batch in (self._open, *self._closed, *self._committing):
+            if batch.ticket == ticket:
+                batch.news.append(news)
+                return True
+        return False
+
+    def _tell_now(self, event: str, key: bytes) -> None:
+        if self.told:
             self.told(event, key)
 
     def _end(self, key: bytes) -> None:
@@ -317,9 +330,8 @@ class Table:
                     self.feed.flushed(next(flushes))
                 for _, key, sequence, _, value in group.records:
                     self.feed.changed(key, value, sequence)
-        for event, key in batch.events:
-            if self.told:
-                self.told(event, key)
+        for tell in batch.news:
+            tell()
 
     def _latest(self) -> Batch | None:
         """The last batch that is not safe yet, if any."""

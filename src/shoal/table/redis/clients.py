@@ -1,7 +1,7 @@
 """CLIENT: who the clients are, and what each chooses."""
 
-from shoal.table.redis.commands import Family, TalkCommand, help_on, text
-from shoal.table.redis.conversation import USER, checked_name
+from shoal.table.redis.commands import TURN_BYTES, Family, TalkCommand, help_on, text
+from shoal.table.redis.conversation import USER, check_name, checked_name
 from shoal.table.redis.integers import integer
 from shoal.table.redis.killing import is_of, kill
 from shoal.table.redis.replies import (
@@ -13,6 +13,7 @@ from shoal.table.redis.replies import (
     syntax_error,
 )
 from shoal.table.redis.server import Client
+from shoal.table.redis.strings import check_total
 from shoal.table.redis.talk import RedisTalk
 
 _HELP = (
@@ -54,7 +55,12 @@ def list_(talk: RedisTalk, words: list[bytes]) -> Reply:
             clients = [there[each] for each in wanted if each in there]
         case _:
             raise syntax_error()
-    return Verbatim("".join(_line(talk, each) for each in clients))
+    lines, total = [], 0
+    for each in clients:
+        lines.append(_line(talk, each))
+        total += len(lines[-1])
+        check_total(total)
+    return Verbatim("".join(lines))
 
 
 def _line(talk: RedisTalk, client: Client) -> str:
@@ -102,6 +108,7 @@ def setinfo(talk: RedisTalk, words: list[bytes]) -> Reply:
         raise CommandError(
             f"ERR {text(word)} cannot contain spaces, newlines or special characters."
         )
+    check_name(value)
     if word == b"lib-name":
         talk.client.library = value
     else:
@@ -156,14 +163,24 @@ COMMANDS = [
         (
             TalkCommand("CLIENT|ID", 2, number, _ANY, "connection"),
             TalkCommand("CLIENT|INFO", 2, info, _ANY, "connection", _CHANGING),
-            TalkCommand("CLIENT|LIST", -2, list_, _ADMIN, "connection", _CHANGING),
+            TalkCommand(
+                "CLIENT|LIST",
+                -2,
+                list_,
+                _ADMIN,
+                "connection",
+                _CHANGING,
+                work=TURN_BYTES,
+            ),
             TalkCommand("CLIENT|KILL", -3, kill, _ADMIN, "connection"),
-            TalkCommand("CLIENT|SETNAME", 3, setname, _ANY, "connection"),
+            TalkCommand("CLIENT|SETNAME", 3, setname, _ANY, "connection", changes=True),
             TalkCommand("CLIENT|GETNAME", 2, getname, _ANY, "connection"),
-            TalkCommand("CLIENT|SETINFO", 4, setinfo, _ANY, "connection"),
-            TalkCommand("CLIENT|NO-EVICT", 3, no_evict, _ADMIN, "connection"),
+            TalkCommand("CLIENT|SETINFO", 4, setinfo, _ANY, "connection", changes=True),
+            TalkCommand(
+                "CLIENT|NO-EVICT", 3, no_evict, _ADMIN, "connection", changes=True
+            ),
             TalkCommand("CLIENT|NO-TOUCH", 3, no_touch, _ANY, "connection"),
-            TalkCommand("CLIENT|REPLY", 3, reply, _ANY, "connection"),
+            TalkCommand("CLIENT|REPLY", 3, reply, _ANY, "connection", changes=True),
             help_on("CLIENT", _HELP, "connection"),
         ),
     )

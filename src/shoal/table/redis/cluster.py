@@ -6,10 +6,11 @@ from itertools import islice
 from shoal.core import address as addresses
 from shoal.core.machine import PeerId
 from shoal.table.messages import SLOTS
-from shoal.table.redis.commands import Family, TalkCommand, help_on
+from shoal.table.redis.commands import TURN_BYTES, Family, TalkCommand, help_on
 from shoal.table.redis.integers import integer
 from shoal.table.redis.replies import CommandError, Reply, Verbatim
 from shoal.table.redis.server import RedisServer
+from shoal.table.redis.strings import check_total
 from shoal.table.redis.talk import RedisTalk
 from shoal.table.slots import slot_of
 
@@ -111,8 +112,12 @@ def getkeysinslot(talk: RedisTalk, words: list[bytes]) -> Reply:
         raise CommandError("ERR Invalid slot or number of keys")
     table = talk.server.table
     table.rest_on_all()
-    living = table.living(slot)
-    found: list[Reply] = [key for key, _ in islice(living, min(count, table.size))]
+    found: list[Reply] = []
+    total = 0
+    for key, _ in islice(table.living(slot), min(count, table.size)):
+        found.append(key)
+        total += len(key)
+        check_total(total)
     return found
 
 
@@ -128,9 +133,17 @@ COMMANDS = [
             TalkCommand("CLUSTER|INFO", 2, info, "stale", "", _CHANGING),
             TalkCommand("CLUSTER|MYID", 2, myid, "stale"),
             TalkCommand("CLUSTER|KEYSLOT", 3, keyslot, "stale"),
-            TalkCommand("CLUSTER|COUNTKEYSINSLOT", 3, countkeysinslot, "stale"),
             TalkCommand(
-                "CLUSTER|GETKEYSINSLOT", 4, getkeysinslot, "stale", "", _CHANGING
+                "CLUSTER|COUNTKEYSINSLOT", 3, countkeysinslot, "stale", work=TURN_BYTES
+            ),
+            TalkCommand(
+                "CLUSTER|GETKEYSINSLOT",
+                4,
+                getkeysinslot,
+                "stale",
+                "",
+                _CHANGING,
+                work=TURN_BYTES,
             ),
             help_on("CLUSTER", _HELP),
         ),

@@ -11,6 +11,10 @@ from shoal.table.redis.replies import CommandError, Reply, Status
 if TYPE_CHECKING:
     from shoal.table.redis.talk import RedisTalk
 
+# A turn's work, about 5 ms of it, counted in bytes of replies: so much is answered
+# before it is looked whether the client reads it, and whether others wait.
+TURN_BYTES = 1 << 20
+
 # So much of a client's words is shown where Redis shows no more, and elsewhere.
 SHOWN_BYTES = 128
 LONGEST_SHOWN_BYTES = 1 << 10
@@ -52,10 +56,15 @@ class KeyCommand(Struct, frozen=True):
     first_key: int = 1
     last_key: int = 1
     key_step: int = 1
+    work: int = 0
 
 
 class TalkCommand(Struct, frozen=True):
-    """A command about the conversation, or about the table as a whole."""
+    """A command about the conversation, or about the table as a whole.
+
+    `work` is what it costs beside its words and its reply, in bytes of replies. One
+    that `changes` the conversation is not undone with what a full disk refuses.
+    """
 
     name: str
     arity: int
@@ -67,6 +76,8 @@ class TalkCommand(Struct, frozen=True):
     first_key: int = 0
     last_key: int = 0
     key_step: int = 0
+    work: int = 0
+    changes: bool = False
 
 
 Single = KeyCommand | TalkCommand

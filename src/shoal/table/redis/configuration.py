@@ -1,11 +1,14 @@
 """CONFIG: what a client may know of the peer's settings, and the little it may set."""
 
 from shoal.table.messages import MAX_VALUE_BYTES
-from shoal.table.redis.commands import Family, TalkCommand, help_on, text
+from shoal.table.redis.commands import TURN_BYTES, Family, TalkCommand, help_on, text
 from shoal.table.redis.glob import matcher
 from shoal.table.redis.replies import DONE, CommandError, Reply, syntax_error
 from shoal.table.redis.server import RedisServer
 from shoal.table.redis.talk import RedisTalk
+
+# More than ten for each parameter there is.
+MAX_PATTERNS = 128
 
 EVENTS = "notify-keyspace-events"
 
@@ -38,6 +41,8 @@ def _parameters(server: RedisServer) -> dict[str, str]:
 
 def get(talk: RedisTalk, words: list[bytes]) -> Reply:
     """CONFIG GET pattern [pattern ...]."""
+    if len(words) > MAX_PATTERNS:
+        raise CommandError(f"ERR at most {MAX_PATTERNS} patterns are looked for")
     patterns = [matcher(word.lower()) for word in words]
     found: dict[str, Reply] = {
         name: value
@@ -84,7 +89,7 @@ COMMANDS = [
     Family(
         "CONFIG",
         (
-            TalkCommand("CONFIG|GET", -3, get, _ADMIN),
+            TalkCommand("CONFIG|GET", -3, get, _ADMIN, work=TURN_BYTES),
             TalkCommand(
                 "CONFIG|SET",
                 -4,
@@ -92,6 +97,7 @@ COMMANDS = [
                 _ADMIN,
                 "",
                 "request_policy:all_nodes response_policy:all_succeeded",
+                changes=True,
             ),
             help_on("CONFIG", _HELP),
         ),

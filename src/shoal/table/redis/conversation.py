@@ -12,6 +12,9 @@ COMPATIBLE = "7.0.15"
 # The one user there is; no password is asked of it.
 USER = b"default"
 
+# Of a client and of its library; Redis has no limit.
+MAX_NAME_BYTES = 1 << 10
+
 _WRONG_USER = "WRONGPASS invalid username-password pair or user is disabled."
 _NO_PASSWORD = (
     "ERR AUTH <password> called without any password configured for the default user. "
@@ -91,11 +94,18 @@ def _check_user(user: bytes) -> None:
 
 def checked_name(name: bytes) -> bytes:
     """A client's name has no blank in it."""
+    check_name(name)
     if not all(0x21 <= letter <= 0x7E for letter in name):
         raise CommandError(
             "ERR Client names cannot contain spaces, newlines or special characters."
         )
     return name
+
+
+def check_name(name: bytes) -> None:
+    """Is what every CLIENT LIST says of a client short enough?"""
+    if len(name) > MAX_NAME_BYTES:
+        raise CommandError(f"ERR a client's name has at most {MAX_NAME_BYTES} bytes")
 
 
 def select(talk: RedisTalk, words: list[bytes]) -> Reply:
@@ -157,12 +167,12 @@ COMMANDS = [
         "request_policy:all_shards response_policy:all_succeeded",
     ),
     TalkCommand("ECHO", 2, echo, _OFTEN, "connection"),
-    TalkCommand("HELLO", -1, hello, _ALWAYS, "connection"),
+    TalkCommand("HELLO", -1, hello, _ALWAYS, "connection", changes=True),
     TalkCommand("AUTH", -2, auth, _ALWAYS, "connection"),
     TalkCommand("SELECT", 2, select, _OFTEN, "connection"),
     TalkCommand("QUIT", -1, quit_, _ALWAYS, "connection"),
-    TalkCommand("RESET", 1, reset, _ALWAYS, "connection"),
-    TalkCommand("READONLY", 1, readonly, _OFTEN, "connection"),
-    TalkCommand("READWRITE", 1, readwrite, _OFTEN, "connection"),
+    TalkCommand("RESET", 1, reset, _ALWAYS, "connection", changes=True),
+    TalkCommand("READONLY", 1, readonly, _OFTEN, "connection", changes=True),
+    TalkCommand("READWRITE", 1, readwrite, _OFTEN, "connection", changes=True),
     TalkCommand("ASKING", 1, asking, "fast", "connection"),
 ]

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from shoal.table.messages import NEVER, Entry
 from shoal.table.redis import extended
-from shoal.table.redis.commands import KeyCommand, Keys
+from shoal.table.redis.commands import TURN_BYTES, KeyCommand, Keys
 from shoal.table.redis.integers import GREATEST, LEAST, integer
 from shoal.table.redis.replies import CommandError, Reply
 from shoal.table.redis.strings import store
@@ -80,5 +80,7 @@ COMMANDS = [
     KeyCommand("DECR", 2, decr, _FLAGS, "string", _ACCESS),
     KeyCommand("INCRBY", 3, incrby, _FLAGS, "string", _ACCESS),
     KeyCommand("DECRBY", 3, decrby, _FLAGS, "string", _ACCESS),
-    KeyCommand("INCRBYFLOAT", 3, incrbyfloat, _FLAGS, "string", _ACCESS),
+    KeyCommand(
+        "INCRBYFLOAT", 3, incrbyfloat, _FLAGS, "string", _ACCESS, work=TURN_BYTES >> 6
+    ),
 ]

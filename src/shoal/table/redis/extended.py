@@ -5,6 +5,7 @@ step as the hardware rounds.
 
 import re
 from fractions import Fraction
+from math import log2
 
 MANTISSA_BITS = 64
 LEAST_EXPONENT = -16445  # Of the smallest number there is.
@@ -13,8 +14,9 @@ GREATEST_EXPONENT = 16384  # Of the first power of two that is too large.
 # Longer words are no numbers, whatever is in them.
 MAX_WORD_BYTES = 5 * 1024
 
-# Decimal exponents beyond this are out of range, whatever the digits are.
-_FAR = 2 * MAX_WORD_BYTES
+# Exponents beyond this are out of range, whatever the digits are: of sixteen, each is
+# worth four.
+_FAR = 8 * MAX_WORD_BYTES
 
 _DECIMALS = 17
 
@@ -91,10 +93,17 @@ def _exact(
     if not digits:
         return Fraction(0)
     shown = int(exponent[:12] or b"0")
-    if abs(shown) > _FAR * 4:
+    if abs(shown) > _FAR or not _near(digits, digit_scale, shown, scale, len(part)):
         raise ValueError("out of range")
     number = digits * _power(scale, shown) * _power(digit_scale, -len(part))
     return -number if sign == b"-" else number
+
+
+def _near(digits: int, digit_scale: int, shown: int, scale: int, part: int) -> bool:
+    """May it be a number there is? Powers of what is far out take long."""
+    digit_bits, scale_bits = log2(digit_scale), log2(scale)
+    exponent = digits.bit_length() + shown * scale_bits - part * digit_bits
+    return LEAST_EXPONENT - 99 < exponent < GREATEST_EXPONENT + 99
 
 
 def _number(digits: bytes, base: int) -> int:

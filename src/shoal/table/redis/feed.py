@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from shoal.table.protocol import Table
+from shoal.table.redis.listeners import hold
 from shoal.table.redis.replies import CommandError, Push, encode
 
 # As many as the channels that one client may listen to.
@@ -19,6 +20,7 @@ class Watcher(Protocol):
 
     version: int
     watched: dict[bytes, None]
+    held_bytes: int
     push: Callable[[bytes], None]
 
 
@@ -36,7 +38,7 @@ class Feed(Generic[W]):
         """Tell it of every change of the key from now on."""
         if len(client.watched) >= MAX_WATCHED:
             raise CommandError(f"ERR a client watches at most {MAX_WATCHED} keys")
-        client.watched[key] = None
+        hold(client, client.watched, key)
         self._watchers.setdefault(key, {})[client] = self._table.sequence
         self._table.feed = self
 
@@ -44,6 +46,7 @@ class Feed(Generic[W]):
         """It watches nothing any more."""
         for key in client.watched:
             del self._watchers[key][client]
+            client.held_bytes -= len(key)
             if not self._watchers[key]:
                 del self._watchers[key]
         client.watched.clear()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from shoal.table.redis.commands import (
+    TURN_BYTES,
     Command,
     Commands,
     Family,
@@ -32,6 +33,9 @@ _HELP = (
     "HELP: this.",
 )
 
+# Each is described in up to 8 KiB; Redis 7 has 241 commands.
+MAX_NAMES = 512
+
 # Categories that follow from a flag.
 _BY_FLAG = {
     "write": ("write",),
@@ -55,6 +59,8 @@ def info(talk: RedisTalk, words: list[bytes]) -> Reply:
     """COMMAND INFO [name ...]."""
     if not words:
         return all_(talk, words)
+    if len(words) > MAX_NAMES:
+        raise CommandError(f"ERR at most {MAX_NAMES} commands are described at once")
     found = [_find(talk.server.commands, word) for word in words]
     return [_describe(each) if each else None for each in found]
 
@@ -174,12 +180,30 @@ COMMANDS = [
         "COMMAND",
         (
             TalkCommand("COMMAND|COUNT", 2, count, _FLAGS, "connection"),
-            TalkCommand("COMMAND|INFO", -2, info, _FLAGS, "connection", _UNORDERED),
-            TalkCommand("COMMAND|LIST", -2, list_, _FLAGS, "connection", _UNORDERED),
+            TalkCommand(
+                "COMMAND|INFO",
+                -2,
+                info,
+                _FLAGS,
+                "connection",
+                _UNORDERED,
+                work=TURN_BYTES,
+            ),
+            TalkCommand(
+                "COMMAND|LIST",
+                -2,
+                list_,
+                _FLAGS,
+                "connection",
+                _UNORDERED,
+                work=TURN_BYTES,
+            ),
             TalkCommand("COMMAND|GETKEYS", -4, getkeys, _FLAGS, "connection"),
             help_on("COMMAND", _HELP, "connection"),
         ),
         -1,
-        TalkCommand("COMMAND", -1, all_, _FLAGS, "connection", _UNORDERED),
+        TalkCommand(
+            "COMMAND", -1, all_, _FLAGS, "connection", _UNORDERED, work=TURN_BYTES
+        ),
     )
 ]

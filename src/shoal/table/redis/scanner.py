@@ -41,14 +41,15 @@ class Scanner:
         slot, place = cursor & (SLOTS - 1), cursor >> _SLOT_BITS
         count = min(count, MAX_COUNT)
         found: list[bytes] = []
-        looked = 0
-        while slot < SLOTS and looked < count:
+        looked = size = 0
+        while slot < SLOTS and looked < count and size < MAX_BYTES:
             if place or len(self._table.slots[slot]) > FEW:
                 keys, place = self._portion(slot, place, count - looked)
             else:
                 keys = list(self._table.slots[slot])
             found += keys
             looked += len(keys)
+            size += sum(map(len, keys))
             if place:
                 break
             slot += 1

@@ -5,7 +5,7 @@ import re
 from msgspec import Struct
 
 from shoal.table.messages import SLOTS
-from shoal.table.redis.commands import TalkCommand
+from shoal.table.redis.commands import TURN_BYTES, TalkCommand
 from shoal.table.redis.glob import Matcher, matcher
 from shoal.table.redis.integers import integer
 from shoal.table.redis.replies import DONE, CommandError, Reply, syntax_error
@@ -115,6 +115,7 @@ COMMANDS = [
         "readonly",
         "keyspace",
         "nondeterministic_output request_policy:special",
+        work=TURN_BYTES >> 4,
     ),
     TalkCommand(
         "KEYS",
@@ -123,6 +124,7 @@ COMMANDS = [
         "readonly",
         "keyspace dangerous",
         f"{_EVERY} nondeterministic_output_order",
+        work=TURN_BYTES,
     ),
     TalkCommand(
         "RANDOMKEY",
@@ -131,6 +133,7 @@ COMMANDS = [
         "readonly",
         "keyspace",
         f"{_EVERY} nondeterministic_output",
+        work=TURN_BYTES,
     ),
     TalkCommand(
         "DBSIZE",
@@ -140,6 +143,22 @@ COMMANDS = [
         "keyspace",
         f"{_EVERY} response_policy:agg_sum",
     ),
-    TalkCommand("FLUSHDB", -1, flush, "write", "keyspace dangerous", _EVERY_DONE),
-    TalkCommand("FLUSHALL", -1, flush, "write", "keyspace dangerous", _EVERY_DONE),
+    TalkCommand(
+        "FLUSHDB",
+        -1,
+        flush,
+        "write",
+        "keyspace dangerous",
+        _EVERY_DONE,
+        work=TURN_BYTES,
+    ),
+    TalkCommand(
+        "FLUSHALL",
+        -1,
+        flush,
+        "write",
+        "keyspace dangerous",
+        _EVERY_DONE,
+        work=TURN_BYTES,
+    ),
 ]

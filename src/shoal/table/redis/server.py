@@ -78,6 +78,7 @@ class Client:
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}
         self.watched: dict[bytes, None] = {}
+        self.held_bytes = 0  # Of all these names.
         # Nothing is special about its next command.
         self.plain = True
         self._skip = False

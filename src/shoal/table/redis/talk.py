@@ -5,15 +5,16 @@ lookup and a line for the log each, before anything general is tried; it costs h
 much. Parsing is hiredis's work.
 """
 
-import re
 from binascii import crc_hqx
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import hiredis
 
 from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS
 from shoal.table.redis import inline
-from shoal.table.redis.commands import KeyCommand, TalkCommand, lookup
+from shoal.table.redis.commands import TURN_BYTES, KeyCommand, TalkCommand, lookup
+from shoal.table.redis.heads import Heads
 from shoal.table.redis.mistakes import misplaced, worded
 from shoal.table.redis.replies import OK, CommandError, encode, error, nothing
 from shoal.table.redis.server import Caller, Client, RedisServer
@@ -21,17 +22,12 @@ from shoal.table.redis.server import Caller, Client, RedisServer
 # Longer unfinished requests are refused: eight of the longest values.
 MAX_REQUEST_BYTES = 8 * MAX_VALUE_BYTES
 
-# So much is answered before anybody looks whether the client reads it.
-MAX_REPLY_BYTES = 1 << 20
-
-# hiredis makes a list of any length it is told before the first item is there: a
-# million and more is refused before hiredis sees it, as Redis refuses it.
-_TOO_MANY = re.compile(rb"\*[1-9][0-9]{6,}\r")
-_HEADER_BYTES = 24
+# What a command and each of its words cost, in bytes of replies: 3 us and 1 us.
+_COMMAND_WORK = 640
+_WORD_WORK = 192
 
 _ASTERISK = ord("*")
 _FRAMED = b"*$"  # How a request begins, and how it goes on.
-_STAR = b"*"
 _MASK = SLOTS - 1
 _MORE = object()
 
@@ -47,26 +43,37 @@ class RedisTalk:
         self.ended = False
         self.paused = False
         self.answered = 0
+        self.published_after = 0  # The batch its last message waits for, if any.
         self._caller = caller
         self._table = server.table
         self._replies: list[bytes] | None = None  # While requests are carried out.
         self._pushed = 0  # So many of them were not asked for.
         self._reader = hiredis.Reader(notEnoughData=_MORE)
+        self._heads = Heads()
         self._begun = False  # A request is, and the rest of it comes.
         self._unfinished = 0  # Bytes of requests not yet answered.
-        self._tail = b""
+        self._received = 0  # Of these, since all that was whole was answered.
+        self._postponed: list[Words] = []  # For a turn of its own.
+        self._turn_over = False
+        self._work = 0  # What the last command cost beside its reply.
         self._typed = b""
 
     def hear(self, data: bytes) -> bytes:
         """Carry out every whole request, and answer them in order."""
         replies: list[bytes] = []
+        self._received = len(data) + (self._received if self.paused else 0)
         self._replies, self._pushed, self.paused = replies, 0, False
+        self._turn_over = False
         try:
             if self._typed or (data and not self._begun and data[0] not in _FRAMED):
                 data = self._hear_typed(data, replies)
             if data:
                 self._feed(data)
-            self._answer_all(replies, len(data))
+            self._answer_all(replies)
+            self._look_what_is_left(replies)
+        except MemoryError:
+            replies.append(error("ERR Protocol error: too big request"))
+            self.ended = True
         except hiredis.ProtocolError as wrong:
             replies.append(error(f"ERR Protocol error: {worded(wrong)}"))
             self.ended = True
@@ -92,23 +99,20 @@ class RedisTalk:
             self._pushed += 1
 
     def _feed(self, data: bytes) -> None:
-        # Where no asterisk follows the first, nothing is looked through for them.
-        seen = self._tail + data if self._tail else data
-        if _TOO_MANY.match(seen) or (
-            seen.find(_STAR, 1) > 0 and _TOO_MANY.search(seen)
-        ):
-            raise hiredis.ProtocolError("invalid multibulk length")
+        self._heads.see(data)
         self._unfinished += len(data)
-        self._tail = b"" if data.endswith(b"\n") else data[-_HEADER_BYTES:]
         if self._unfinished > MAX_REQUEST_BYTES:
             raise hiredis.ProtocolError("too big request")
         self._reader.feed(data)
 
-    def _answer_all(self, replies: list[bytes], received: int) -> None:
+    def _answer_all(self, replies: list[bytes]) -> None:
         """GET and SET are carried out in this loop: a call for each costs a third."""
         append, table, told, dirty = replies.append, self._table, 0, self._table.dirty
         slots, none, hot = table.slots, nothing(self.client.version), self._hot()
-        for words in iter(self._reader.gets, _MORE):
+        requests: Iterator[Words] = iter(self._reader.gets, _MORE)
+        if self._postponed:
+            requests, self._postponed = chain(self._postponed, requests), []
+        for words in requests:
             try:
                 verb = hot.get(words[0])
                 if verb is _GET:
@@ -122,7 +126,7 @@ class RedisTalk:
                     value = entry.value
                     append(b"$%d\r\n%b\r\n" % (len(value), value))
                     told += len(value)
-                    if told < MAX_REPLY_BYTES:
+                    if told < TURN_BYTES:
                         continue
                 elif verb is _SET:
                     _, key, value = words
@@ -132,19 +136,29 @@ class RedisTalk:
                         continue
             except (TypeError, ValueError, LookupError):
                 pass  # Not the words of a GET or SET: what they are is found out below.
-            if told < MAX_REPLY_BYTES:
+            if told < TURN_BYTES:
                 append(reply := self._answer(words))
-                told += len(reply)
+                told += len(reply) + self._work
                 slots, none = table.slots, nothing(self.client.version)
                 hot = self._hot()
-            if told >= MAX_REPLY_BYTES or self.ended:
+            if told >= TURN_BYTES or self.ended or self._turn_over:
                 self.paused = True
                 return
+
+    def _look_what_is_left(self, replies: list[bytes]) -> None:
+        """Of requests that are not whole, or not to be answered yet."""
         # Cut behind a `$`, the reader holds nothing, and what follows is a length.
-        unread = self._reader.has_data()
-        self._begun = unread or bool(self._tail)
-        if replies:
-            self._unfinished = min(self._unfinished, received) if unread else 0
+        unread = self._reader.has_data() or bool(self._postponed)
+        if self._turn_over and not (unread or self._typed or self.ended):
+            self.paused = False
+        self._begun = unread or bool(self._heads.cut)
+        if not self._begun:
+            self._heads.forget()
+        if not unread:
+            # It may be in the midst of a request all the same: of a list's items.
+            self._unfinished = 0 if replies else self._unfinished
+        elif replies:
+            self._unfinished = min(self._unfinished, self._received)
 
     def _hot(self) -> Mapping[bytes, str]:
         """What may be answered in the loop: nothing where more than that is to do."""
@@ -158,25 +172,45 @@ class RedisTalk:
             end = typed.find(b"\n", at)
             if end < 0 and len(typed) - at > inline.MAX_LINE_BYTES:
                 raise hiredis.ProtocolError("too big inline request")
-            if end < 0 or told >= MAX_REPLY_BYTES or self.ended:
+            over = told >= TURN_BYTES or self.ended or self._turn_over
+            if end < 0 or over:
                 self.paused, self._typed = end >= 0, typed[at:]
                 return b""
             if words := inline.split(typed[at:end].removesuffix(b"\r")):
                 replies.append(self._answer(words))
-                told += len(replies[-1])
+                told += len(replies[-1]) + self._work
+                if self._postponed:
+                    self._postponed.clear()
+                    continue  # It is still the next line.
             at = end + 1
         self._typed = b""
         return typed[at:]
+
+    def _needs_own_turn(self, command: KeyCommand | TalkCommand) -> bool:
+        """No answer of its turn may be refused: what it changes is not undone."""
+        own = isinstance(command, TalkCommand) and command.changes
+        own = own and self._table.logged
+        self._turn_over |= own
+        return own
+
+    def spend(self, work: int) -> None:
+        """A command costs so much more than was known, in bytes of replies."""
+        self._work += work
 
     def _answer(self, words: Words) -> bytes:
         if not words:
             return b""
         if type(words) is not list or any(type(word) is not bytes for word in words):
             raise misplaced(words)
-        client = self.client
-        silent = client.silent()
+        client, silent = self.client, False
+        self._work = _COMMAND_WORK + _WORD_WORK * len(words)
         try:
             command, rest = lookup(self.server.commands, words)
+            if self._needs_own_turn(command) and self._table.rests_on:
+                self._postponed.append(words)
+                return b""
+            silent = client.silent()
+            self._work += command.work
             client.check(command.name)
             match command:
                 case KeyCommand(run=run):
@@ -185,6 +219,7 @@ class RedisTalk:
                     value = run(self, rest)
             reply = encode(value, client.version)
         except CommandError as wrong:
+            silent = silent or client.silent()
             reply = error(str(wrong))
         return b"" if silent or client.mute else reply
 

@@ -14,7 +14,7 @@ from shoal.client import Client
 from shoal.client.coroutines import Network
 from shoal.client.table import Table
 from shoal.core.machine import Address
-from tests.conformance.answering import Play, answering, dawdles, hears, says
+from tests.conformance.answering import Play, answering, dawdles, hang_up, hears, says
 
 Outcome = bytes | bool | None | errors.ShoalError
 Call = Callable[[Address, str, bool, float], Outcome]
@@ -122,6 +122,55 @@ def test_one_deadline_for_a_reply_in_drops() -> None:
         table.close()
 
 
+def test_one_deadline_for_a_request_that_is_read_in_sips() -> None:
+    def sips(wire: socket.socket) -> None:
+        while wire.recv(64 << 10):
+            time.sleep(0.05)
+
+    with answering(sips) as address:
+        table = Table(address, 0.3)
+        begun = time.monotonic()
+        with pytest.raises(errors.Unanswered):
+            table.put("k", bytes(8 << 20))
+        assert time.monotonic() - begun < 0.6
+        table.close()
+
+
+def test_one_deadline_for_the_turn_and_the_call() -> None:
+    with answering(dawdles, dawdles) as address:
+        table = Table(address, 10)
+        took: list[float] = []
+
+        def ask() -> None:
+            begun = time.monotonic()
+            with pytest.raises(errors.Unanswered):
+                table.get("k", timeout_s=0.6)
+            took.append(time.monotonic() - begun)
+
+        with table._wire._lock:
+            second = threading.Thread(target=ask)
+            second.start()
+            time.sleep(0.4)
+        second.join()
+        assert took[0] < 0.9
+        table.close()
+
+
+def test_one_deadline_for_asking_twice() -> None:
+    def goes_later(wire: socket.socket) -> None:
+        wire.recv(1 << 20)
+        time.sleep(0.4)
+        hang_up(wire)
+
+    with answering(goes_later, dawdles) as address:
+        table = Table(address, 0.6)
+        begun = time.monotonic()
+        with pytest.raises(errors.Unanswered, match=r"0\.6 s"):
+            table.get("k")
+        assert time.monotonic() - begun < 0.9
+        table.close()
+
+
 def test_an_interrupted_call_leaves_no_reply_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -129,7 +178,7 @@ def test_an_interrupted_call_leaves_no_reply_behind(
     with answering(says(b"$5\r\nwrong\r\n"), says(b"$5\r\nright\r\n")) as address:
         table = Table(address, 5)
         wire = table._wire
-        wire._make_ready(5, again=True)
+        wire._connect(5, time.monotonic() + 5)
         receive = wire._receive
 
         def interrupted(size: int, flags: int = 0) -> bytes:

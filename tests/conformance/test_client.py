@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from shoal import errors
-from shoal.client import Client
+from shoal.client import Client, pipeline
 from shoal.client.coroutines import Network
+from shoal.client.pipeline import Answer
 from shoal.client.table import Table
 from shoal.core.machine import Address
 from tests.conformance.answering import Play, answering, dawdles, hang_up, hears, says
@@ -306,3 +307,75 @@ def test_a_lost_connection_is_made_again_for_all() -> None:
         assert await net.table.get_many("abc") == [b"a", b"b", b"c"]
 
     run(main, hears, echo_three)
+
+
+def test_a_path_that_died_in_silence_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shoal.client.pipeline.LOOK_S", 0.01)
+
+    async def main(net: Network) -> None:
+        puts = [net.table.put("k", "v") for _ in range(2)]
+        told = await asyncio.gather(*puts, return_exceptions=True)
+        assert [type(each) for each in told] == [errors.Unanswered] * 2
+        assert await net.table.get("k") == b"v"
+
+    run(main, dawdles, FOUND, timeout_s=0.2)
+
+
+def test_no_more_is_held_unsent_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many call in one turn, and whatever one call asks for."""
+    most, limit = 0, 1 << 20
+    monkeypatch.setattr(pipeline, "MAX_UNSENT_BYTES", limit)
+    monkeypatch.setattr(pipeline, "AT_ONCE_BYTES", limit // 2)
+    send = pipeline.Pipeline.send
+
+    def watched(self: pipeline.Pipeline, request: bytes, patience_s: float) -> Answer:
+        nonlocal most
+        answer = send(self, request, patience_s)
+        buffered = self._transport.get_write_buffer_size()
+        most = max(most, self._unsent_bytes + buffered)
+        return answer
+
+    monkeypatch.setattr(pipeline.Pipeline, "send", watched)
+
+    def reads_and_agrees(wire: socket.socket) -> None:
+        while data := wire.recv(1 << 16):
+            wire.sendall(b"+OK\r\n" * data.count(b"*"))
+
+    async def main(net: Network) -> None:
+        value = b"v" * (limit // 4)
+        await asyncio.gather(*(net.table.put(b"%d" % n, value) for n in range(40)))
+        await net.table.put_many({b"%d" % n: value for n in range(40)})
+
+    run(main, reads_and_agrees, timeout_s=10)
+    assert most <= 2 * limit
+
+
+def test_too_much_in_the_middle_of_a_list_says_what_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline, "AT_ONCE", 2)
+    many = {b"%d" % n: b"v" for n in range(4)}
+
+    async def main(net: Network) -> None:
+        first = asyncio.ensure_future(net.table.put_many(many))
+        await asyncio.sleep(0)
+        held = [asyncio.ensure_future(net.table.get("k")) for _ in range(3)]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(pipeline, "MAX_WAITING", 4)
+        with pytest.raises(errors.Overloaded, match="only the first 2 were"):
+            await first
+        for each in held:
+            each.cancel()
+        with pytest.raises(errors.Overloaded, match="this was not asked"):
+            await net.table.put_many(many)
+
+    run(main, says_and_waits(b"+OK\r\n" * 2))
+
+
+def says_and_waits(reply: bytes) -> Play:
+    def play(wire: socket.socket) -> None:
+        wire.recv(1 << 20)
+        wire.sendall(reply)
+        wire.recv(1 << 20)
+
+    return play

@@ -154,7 +154,10 @@ class Pipeline(asyncio.Protocol):
             feed(data)
             while (reply := next_reply()) is not _MORE:
                 if not waiting:  # Said unasked, before it hangs up.
-                    raise ProtocolError(str(reply))
+                    if reply.__class__ is not ReplyError:
+                        raise ProtocolError(str(reply))
+                    self.lost = True
+                    return
                 _, _, answer = waiting.popleft()
                 if answer.done():
                     continue

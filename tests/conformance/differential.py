@@ -110,7 +110,13 @@ class Comparison:
 
     def run(self, commands: int) -> Tally:
         """Compare at least so many commands."""
-        steps = {self._some: 90, self._scan: 3, self._silent: 2, self._listen: 3}
+        steps = {
+            self._some: 90,
+            self._scan: 3,
+            self._any: 2,
+            self._silent: 2,
+            self._listen: 3,
+        }
         while self.tally.commands < commands:
             self._rng.choices(list(steps), list(steps.values()))[0]()
             self._compare_events()
@@ -154,6 +160,20 @@ class Comparison:
         self.tally.excused["order"] += 1
         if found[0] != found[1]:
             raise Differs(f"SCAN {options}: Redis {found[0]}, we {found[1]}")
+        if b"MATCH" not in options:
+            ours = self._pair.talking[1]
+            keys, size = ours.ask(b"KEYS", b"*"), ours.ask(b"DBSIZE")
+            if found[1] != set(keys) or len(keys) != size:
+                raise Differs(f"SCAN {found[1]}, KEYS {keys}, DBSIZE {size}")
+
+    def _any(self) -> None:
+        """Some key: one of those there are, or none if there are none."""
+        for wire in self._pair.talking:
+            key, keys = wire.ask(b"RANDOMKEY"), wire.ask(b"KEYS", b"*")
+            if key not in (keys or [None]):
+                raise Differs(f"RANDOMKEY {key!r} is none of {keys}")
+        self.tally.commands += 1
+        self.tally.excused["order"] += 1
 
     def _ask(
         self,

@@ -115,7 +115,9 @@ async def attack(inputs: int, seed: int) -> int:
 async def _say(host: Host, text: bytes, manner: float) -> None:
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
-        writer.write(text)
+        for part in (text[: int(len(text) * manner)], text[int(len(text) * manner) :]):
+            writer.write(part)
+            await asyncio.sleep(0)
         if manner < 0.3:
             writer.transport.abort()
             return

@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from shoal import errors
-from shoal.client import Client
+from shoal.client import Client, pipeline
 from shoal.client.coroutines import Network
+from shoal.client.pipeline import Answer
 from shoal.client.table import Table
 from shoal.core.machine import Address
-from tests.conformance.answering import Play, answering, dawdles, hears, says
+from tests.conformance.answering import Play, answering, dawdles, hang_up, hears, says
 
 Outcome = bytes | bool | None | errors.ShoalError
 Call = Callable[[Address, str, bool, float], Outcome]
@@ -122,6 +123,55 @@ def test_one_deadline_for_a_reply_in_drops() -> None:
         table.close()
 
 
+def test_one_deadline_for_a_request_that_is_read_in_sips() -> None:
+    def sips(wire: socket.socket) -> None:
+        while wire.recv(64 << 10):
+            time.sleep(0.05)
+
+    with answering(sips) as address:
+        table = Table(address, 0.3)
+        begun = time.monotonic()
+        with pytest.raises(errors.Unanswered):
+            table.put("k", bytes(8 << 20))
+        assert time.monotonic() - begun < 0.6
+        table.close()
+
+
+def test_one_deadline_for_the_turn_and_the_call() -> None:
+    with answering(dawdles, dawdles) as address:
+        table = Table(address, 10)
+        took: list[float] = []
+
+        def ask() -> None:
+            begun = time.monotonic()
+            with pytest.raises(errors.Unanswered):
+                table.get("k", timeout_s=0.6)
+            took.append(time.monotonic() - begun)
+
+        with table._wire._lock:
+            second = threading.Thread(target=ask)
+            second.start()
+            time.sleep(0.4)
+        second.join()
+        assert took[0] < 0.9
+        table.close()
+
+
+def test_one_deadline_for_asking_twice() -> None:
+    def goes_later(wire: socket.socket) -> None:
+        wire.recv(1 << 20)
+        time.sleep(0.4)
+        hang_up(wire)
+
+    with answering(goes_later, dawdles) as address:
+        table = Table(address, 0.6)
+        begun = time.monotonic()
+        with pytest.raises(errors.Unanswered, match=r"0\.6 s"):
+            table.get("k")
+        assert time.monotonic() - begun < 0.9
+        table.close()
+
+
 def test_an_interrupted_call_leaves_no_reply_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -129,7 +179,7 @@ def test_an_interrupted_call_leaves_no_reply_behind(
     with answering(says(b"$5\r\nwrong\r\n"), says(b"$5\r\nright\r\n")) as address:
         table = Table(address, 5)
         wire = table._wire
-        wire._make_ready(5, again=True)
+        wire._connect(5, time.monotonic() + 5)
         receive = wire._receive
 
         def interrupted(size: int, flags: int = 0) -> bytes:
@@ -257,3 +307,75 @@ def test_a_lost_connection_is_made_again_for_all() -> None:
         assert await net.table.get_many("abc") == [b"a", b"b", b"c"]
 
     run(main, hears, echo_three)
+
+
+def test_a_path_that_died_in_silence_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shoal.client.pipeline.LOOK_S", 0.01)
+
+    async def main(net: Network) -> None:
+        puts = [net.table.put("k", "v") for _ in range(2)]
+        told = await asyncio.gather(*puts, return_exceptions=True)
+        assert [type(each) for each in told] == [errors.Unanswered] * 2
+        assert await net.table.get("k") == b"v"
+
+    run(main, dawdles, FOUND, timeout_s=0.2)
+
+
+def test_no_more_is_held_unsent_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many call in one turn, and whatever one call asks for."""
+    most, limit = 0, 1 << 20
+    monkeypatch.setattr(pipeline, "MAX_UNSENT_BYTES", limit)
+    monkeypatch.setattr(pipeline, "AT_ONCE_BYTES", limit // 2)
+    send = pipeline.Pipeline.send
+
+    def watched(self: pipeline.Pipeline, request: bytes, patience_s: float) -> Answer:
+        nonlocal most
+        answer = send(self, request, patience_s)
+        buffered = self._transport.get_write_buffer_size()
+        most = max(most, self._unsent_bytes + buffered)
+        return answer
+
+    monkeypatch.setattr(pipeline.Pipeline, "send", watched)
+
+    def reads_and_agrees(wire: socket.socket) -> None:
+        while data := wire.recv(1 << 16):
+            wire.sendall(b"+OK\r\n" * data.count(b"*"))
+
+    async def main(net: Network) -> None:
+        value = b"v" * (limit // 4)
+        await asyncio.gather(*(net.table.put(b"%d" % n, value) for n in range(40)))
+        await net.table.put_many({b"%d" % n: value for n in range(40)})
+
+    run(main, reads_and_agrees, timeout_s=10)
+    assert most <= 2 * limit
+
+
+def test_too_much_in_the_middle_of_a_list_says_what_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline, "AT_ONCE", 2)
+    many = {b"%d" % n: b"v" for n in range(4)}
+
+    async def main(net: Network) -> None:
+        first = asyncio.ensure_future(net.table.put_many(many))
+        await asyncio.sleep(0)
+        held = [asyncio.ensure_future(net.table.get("k")) for _ in range(3)]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(pipeline, "MAX_WAITING", 4)
+        with pytest.raises(errors.Overloaded, match="only the first 2 were"):
+            await first
+        for each in held:
+            each.cancel()
+        with pytest.raises(errors.Overloaded, match="this was not asked"):
+            await net.table.put_many(many)
+
+    run(main, says_and_waits(b"+OK\r\n" * 2))
+
+
+def says_and_waits(reply: bytes) -> Play:
+    def play(wire: socket.socket) -> None:
+        wire.recv(1 << 20)
+        wire.sendall(reply)
+        wire.recv(1 << 20)
+
+    return play

@@ -4,6 +4,7 @@ import pytest
 
 from tests.conformance import fuzz_talks
 from tests.conformance.fuzz import MAX_GROWTH_BYTES, attack
+from tests.conformance.fuzz_corpora import CORPORA
 from tests.conformance.hosts import LOOPS, Loop, run
 
 
@@ -15,5 +16,7 @@ def test_hostile_bytes_neither_crash_nor_grow_a_peer(loop: Loop) -> None:
     run(loop, main(), 60)
 
 
-def test_hostile_bytes_end_no_talk() -> None:
-    assert fuzz_talks.attack(10_000, seed=0) < fuzz_talks.MAX_GROWTH_BYTES
+@pytest.mark.parametrize("corpus", ["", *CORPORA])
+def test_hostile_bytes_end_no_talk(corpus: str) -> None:
+    grown = fuzz_talks.attack(5_000 if not corpus else 1_000, seed=0, only=corpus)
+    assert grown < fuzz_talks.MAX_GROWTH_BYTES

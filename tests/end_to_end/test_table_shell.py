@@ -107,6 +107,13 @@ def test_0_9_put_get_and_del_at_the_prompt(sharer: Cluster, node: Node) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_value_too_long_for_a_frame_is_one_line(sharer: Cluster, node: Node) -> None:
+    done = script(sharer, f"put k {'v' * 17_000_000}", "put k v")
+    assert done.stdout == "RET> True\n"
+    assert done.stderr.count("\n") == 1
+    assert "value of 17000000 bytes: the longest have" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [

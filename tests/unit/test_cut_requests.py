@@ -32,12 +32,6 @@ def test_a_request_cut_in_three_is_one_request(first: int) -> None:
         assert b"".join(one.hear(part) for part in parts if part) == REPLIES, second
 
 
-@pytest.mark.parametrize("cut", range(1, 10))
-def test_a_request_of_too_many_words_is_refused_however_it_is_cut(cut: int) -> None:
-    one, many = talk(), b"*1000000000\r\n"
-    assert b"invalid multibulk length" in one.hear(many[:cut]) + one.hear(many[cut:])
-
-
 LISTS = [b"*4294967295\r\n", *(b"*1\r\n%b4294967295\r\n" % mark for mark in HEADS)]
 
 
@@ -95,3 +89,25 @@ def test_long_replies_do_not_make_short_requests_too_long(
         for _ in range(50 if cut else 5):
             assert len(one.hear(ask[cut:] + ask[:cut])) > 1 << 20
             assert not one.hear(b"")
+
+
+MANY = b"*1000000000\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"*1\r\n$4\r\nPING\r\n"], ids=["", "PING"])
+@pytest.mark.parametrize("first", range(1, len(MANY)))
+def test_a_request_of_too_many_words_is_refused_however_it_is_cut(
+    before: bytes, first: int
+) -> None:
+    for second in range(first, len(MANY)):
+        one = talk()
+        parts = before + MANY[:first], MANY[first:second], MANY[second:]
+        told = b"".join(one.hear(part) for part in parts if part)
+        assert b"invalid multibulk length" in told, second
+        assert one.ended
+
+
+def test_a_request_of_too_many_words_is_refused_byte_by_byte() -> None:
+    one = talk()
+    told = b"".join(one.hear(bytes([byte])) for byte in SET + MANY)
+    assert b"invalid multibulk length" in told

@@ -58,6 +58,10 @@ class Pages:
                 "try again, or with a longer --timeout"
             ) from None
         except (OSError, HTTPException) as error:
+            if (line := getattr(error, "line", "")).startswith("-"):
+                from shoal.client.replies import at_the_door  # Seldom needed.
+
+                raise at_the_door(self.address, line.encode()) from None
             cause = (getattr(error, "strerror", None) or str(error)).lower()
             raise Unreachable(
                 f"peer {self.address}: {cause or 'no answer'}; is it up? "

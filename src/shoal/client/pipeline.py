@@ -2,14 +2,17 @@
 
 Replies come in the order of the requests, so whoever asked first is told first; a call
 costs a future and no task. One timer watches the oldest call. A call that is given up
-or cancelled keeps its place in the row, and its reply is dropped when it comes.
+or cancelled keeps its place in the row, and its reply is dropped when it comes. Where
+one is given up, and nothing was heard for the whole time-out, the connection is
+dropped: on a path that died in silence nothing else would end it.
 """
 
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from time import monotonic
 from typing import Any, cast
 
 from hiredis import ProtocolError, Reader, ReplyError
@@ -17,13 +20,16 @@ from hiredis import ProtocolError, Reader, ReplyError
 from shoal.client import replies
 from shoal.core.address import parse
 from shoal.core.machine import Address
-from shoal.errors import Overloaded, ShoalError, Unreachable
+from shoal.errors import Overloaded, Refused, ShoalError, Unreachable
 
 # So many calls wait for their replies at most.
 MAX_WAITING = 100_000
 
 # Of one call for many keys, so many are asked before the first reply is awaited.
 AT_ONCE = 1000
+
+# Nor is more asked at once than this: a few of the longest values. A guess.
+AT_ONCE_BYTES = 4 << 20
 
 # Beyond this unsent, callers wait until the peer has read some of it.
 MAX_UNSENT_BYTES = 16 << 20
@@ -45,9 +51,12 @@ class Pipeline(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[float, float, Answer]] = deque()
         self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self._reader = Reader(notEnoughData=_MORE)
         self._watch: asyncio.TimerHandle | None = None
         self._look_at = math.inf
+        self._heard = self._loop.time()
+        self._paused = False
         self._room = asyncio.Event()
         self._room.set()
         self.lost = False
@@ -55,19 +64,27 @@ class Pipeline(asyncio.Protocol):
     def send(self, request: bytes, patience_s: float) -> Answer:
         """Ask at the end of this turn; the reply is to come."""
         if len(self._waiting) >= MAX_WAITING:
-            raise Overloaded(
-                f"peer {self._address}: {MAX_WAITING} calls wait for it, and this was "
-                "not asked; wait for some of them first"
-            )
+            self.refuse_beyond(1)
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(request)
+        self._unsent_bytes += len(request)
+        if self._unsent_bytes > MAX_UNSENT_BYTES:
+            self._room.clear()
         answer: Answer = self._loop.create_future()
         until = self._loop.time() + patience_s
         self._waiting.append((until, patience_s, answer))
         if until < self._look_at:
             self._look(until)
         return answer
+
+    def refuse_beyond(self, count: int) -> None:
+        """May so many more wait? Otherwise none of them is asked."""
+        if len(self._waiting) + count > MAX_WAITING:
+            raise Overloaded(
+                f"peer {self._address}: {MAX_WAITING} calls wait for it, and this was "
+                "not asked; wait for some of them first"
+            )
 
     @property
     def blocked(self) -> bool:
@@ -76,14 +93,7 @@ class Pipeline(asyncio.Protocol):
 
     async def wait_for_room(self) -> None:
         """Until the peer has read what was sent, or will not."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._room.wait()
-        except TimeoutError:
-            raise Overloaded(
-                f"peer {self._address}: it reads nothing, and this was not asked; "
-                "is it well? see: shoal status"
-            ) from None
+        await self._room.wait()
 
     def close(self) -> None:
         """Hang up."""
@@ -93,9 +103,11 @@ class Pipeline(asyncio.Protocol):
     def _flush(self) -> None:
         # What is left unsent when the connection goes was not asked, but who asked
         # has been told that nobody knows, which is safe.
-        requests, self._unsent = self._unsent, []
+        requests, self._unsent, self._unsent_bytes = self._unsent, [], 0
         if not self.lost:
             self._transport.write(b"".join(requests))
+        if not self._paused:
+            self._room.set()
 
     def _look(self, at: float) -> None:
         """See then who has waited long enough."""
@@ -107,15 +119,25 @@ class Pipeline(asyncio.Protocol):
         """Tell those who have waited long enough; they keep their places."""
         now = self._loop.time()
         self._look_at = earliest = math.inf
+        gave_up = False
         for until, patience_s, answer in self._waiting:
             if answer.done():
                 continue
             if until <= now:
                 answer.set_exception(replies.unanswered(self._address, patience_s))
+                gave_up = True
             elif until < earliest:
                 earliest = until
-        if earliest < math.inf:
+        if gave_up and now + LOOK_S > self._silent_since() + self._timeout_s:
+            self._transport.abort()
+            self._end(replies.lost(self._address, "it is silent", asked=True))
+        elif earliest < math.inf:
             self._look(max(earliest, now + LOOK_S))
+
+    def _silent_since(self) -> float:
+        """When it was last heard of, or was asked what it has not answered."""
+        until, patience_s, _ = self._waiting[0]
+        return max(self._heard, until - patience_s)
 
     # What the loop tells
 
@@ -127,11 +149,15 @@ class Pipeline(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Tell each caller, in their order."""
         feed, next_reply, waiting = self._reader.feed, self._reader.gets, self._waiting
+        self._heard = self._loop.time()
         try:
             feed(data)
             while (reply := next_reply()) is not _MORE:
                 if not waiting:  # Said unasked, before it hangs up.
-                    raise ProtocolError(str(reply))
+                    if reply.__class__ is not ReplyError:
+                        raise ProtocolError(str(reply))
+                    self.lost = True
+                    return
                 _, _, answer = waiting.popleft()
                 if answer.done():
                     continue
@@ -149,10 +175,12 @@ class Pipeline(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer reads more slowly than we ask."""
+        self._paused = True
         self._room.clear()
 
     def resume_writing(self) -> None:
         """It has caught up."""
+        self._paused = False
         self._room.set()
 
     def _end(self, error: ShoalError) -> None:
@@ -179,53 +207,86 @@ class Pipelines:
         self, request: bytes, *, again: bool = True, timeout_s: float | None = None
     ) -> Any:  # noqa: ANN401 - it is whatever the reply is.
         """One reply; asked once more if the connection breaks, and `again`."""
+        patience_s = timeout_s or self.timeout_s
+        until = monotonic() + patience_s
         line = self._now
         if line is None or line.lost or line.blocked:
-            line = await self.ready()
+            line = await self.ready(until)
+            patience_s = _left(until)
         try:
-            return await line.send(request, timeout_s or self.timeout_s)
+            return await line.send(request, patience_s)
         except Unreachable:
-            if not again:
+            if not again or monotonic() >= until:
                 raise
-        line = await self.ready()
-        return await line.send(request, timeout_s or self.timeout_s)
+        line = await self.ready(until)
+        return await line.send(request, _left(until))
 
     async def ask_all(
         self, asked: Iterable[bytes], *, again: bool, timeout_s: float | None
     ) -> list[Any]:
-        """A reply to each, in their order; raises the first error when all are told."""
-        calls = iter(asked)
+        """A reply to each, in their order; raises the first error when all are told.
+
+        They are asked in slices, by a deadline each.
+        """
         found: list[Any] = []
-        while some := list(islice(calls, AT_ONCE)):
-            told = await self._ask_together(some, timeout_s)
+        for some in slices(asked, AT_ONCE, AT_ONCE_BYTES):
+            until = monotonic() + (timeout_s or self.timeout_s)
+            try:
+                told = await self._ask_together(some, until)
+            except Refused as error:
+                raise _in_part(error, len(found)) from None
             lost = [n for n, reply in enumerate(told) if isinstance(reply, Unreachable)]
             if again and lost:
-                anew = await self._ask_together([some[n] for n in lost], timeout_s)
-                for n, reply in zip(lost, anew, strict=True):
-                    told[n] = reply
+                await self._ask_again(some, told, lost, until)
             for reply in told:
                 if isinstance(reply, BaseException):
                     raise reply
             found += told
         return found
 
-    async def _ask_together(
-        self, requests: list[bytes], timeout_s: float | None
-    ) -> list[Any]:
-        line, patience_s = await self.ready(), timeout_s or self.timeout_s
+    async def _ask_again(
+        self, requests: list[bytes], told: list[Any], lost: list[int], until: float
+    ) -> None:
+        """What was lost, on another connection; else it remains lost."""
+        with suppress(Refused, Unreachable):
+            anew = await self._ask_together([requests[n] for n in lost], until)
+            for n, reply in zip(lost, anew, strict=True):
+                told[n] = reply
+
+    async def _ask_together(self, requests: list[bytes], until: float) -> list[Any]:
+        """All of them, or none."""
+        line = await self.ready(until)
+        line.refuse_beyond(len(requests))
+        patience_s = _left(until)
         sent = [line.send(each, patience_s) for each in requests]
         return await asyncio.gather(*sent, return_exceptions=True)
 
-    async def ready(self) -> Pipeline:
+    async def ready(self, until: float | None = None) -> Pipeline:
         """A connection with room for a request."""
+        try:
+            async with asyncio.timeout(_left(until) if until else self.timeout_s):
+                line = await self._there()
+                while line.blocked:
+                    await line.wait_for_room()
+                    line = await self._there()
+                return line
+        except TimeoutError:
+            if self._now is None or self._now.lost:
+                cause = "it does not answer"
+                raise replies.lost(self.address, cause, asked=False) from None
+            raise Overloaded(
+                f"peer {self.address}: it reads nothing, and this was not asked; "
+                "is it well? see: shoal status"
+            ) from None
+
+    async def _there(self) -> Pipeline:
+        """The connection, made again if it was lost."""
         line = self._now
         if line is None or line.lost:
             async with self._connecting:
                 line = self._now
                 if line is None or line.lost:
                     line = self._now = await self._connect()
-        if line.blocked:
-            await line.wait_for_room()
         return line
 
     def close(self) -> None:
@@ -237,13 +298,40 @@ class Pipelines:
         host, port = parse(self.address)
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self.timeout_s):
-                _, line = await loop.create_connection(
-                    lambda: Pipeline(self.address, self.timeout_s), host, port
-                )
-        except TimeoutError:
-            cause = "it does not answer"
-            raise replies.lost(self.address, cause, asked=False) from None
+            _, line = await loop.create_connection(
+                lambda: Pipeline(self.address, self.timeout_s), host, port
+            )
         except OSError as error:
             raise replies.lost(self.address, error, asked=False) from None
         return line
+
+
+def _left(until: float) -> float:
+    """What is left of the time, to the millisecond, as it is told."""
+    return max(0.0, round(until - monotonic(), 3))
+
+
+def slices(
+    requests: Iterable[bytes], count: int, size_bytes: int
+) -> Iterator[list[bytes]]:
+    """So many at once at most, and no more once they have so many bytes."""
+    held: list[bytes] = []
+    held_bytes = 0
+    for each in requests:
+        held.append(each)
+        held_bytes += len(each)
+        if len(held) >= count or held_bytes >= size_bytes:
+            yield held
+            held, held_bytes = [], 0
+    if held:
+        yield held
+
+
+def _in_part(error: Refused, count: int) -> Refused:
+    """Of many, some were asked before."""
+    if not count:
+        return error
+    text = str(error).replace(
+        "this was not asked", f"of what was asked only the first {count} were"
+    )
+    return type(error)(text)

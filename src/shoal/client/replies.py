@@ -28,8 +28,16 @@ def failure(address: str, reply: ReplyError) -> errors.ShoalError:
     if kind is errors.Misuse and rest.startswith("unknown command"):
         kind = errors.Refused
         rest = f"{rest.partition(',')[0]}; is it older than this program?"
-    told = rest if word == "ERR" or kind is errors.Unknown else text
+    told = rest if word in ("ERR", "BUSY") or kind is errors.Unknown else text
     return kind(f"peer {address}: {told or text}")
+
+
+def at_the_door(address: str, said: bytes) -> errors.ShoalError:
+    """What a line means that is told before any dialect is spoken; else it is none."""
+    line = said.partition(b"\r\n")[0]
+    if not line.startswith(b"-"):
+        return foreign(address)
+    return failure(address, ReplyError(line[1:].decode(errors="replace")))
 
 
 def lost(address: str, cause: object, *, asked: bool) -> errors.Unreachable:

@@ -23,7 +23,10 @@ Default = TypeVar("Default")
 
 
 class Table:
-    """What everybody knows, by key. Every call ends within `timeout_s`."""
+    """What everybody knows, by key. Every call ends within `timeout_s`.
+
+    One for many keys, or all, asks for some at a time: each time within `timeout_s`.
+    """
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._wire = Wire(address, timeout_s)

@@ -8,6 +8,7 @@ from socket import IPPROTO_TCP, TCP_NODELAY, create_connection, socket
 from time import monotonic
 
 from shoal.client import replies
+from shoal.client.requests import key_of, value_of
 from shoal.client.wire import CHUNK_BYTES
 from shoal.core.address import parse
 from shoal.core.frames import FrameReader, framed
@@ -28,11 +29,12 @@ class Verbs:
 
     def put(self, key: bytes, value: bytes) -> bool:
         """Let a key have that."""
-        return self._ask(b"put %b %b" % (key, value)) == _SUCCESS
+        request = b"put %b %b" % (key_of(key), value_of(value))
+        return self._ask(request) == _SUCCESS
 
     def get(self, key: bytes) -> bytes | None:
         """What a key has, if anything."""
-        value = self._ask(b"get %b" % key)
+        value = self._ask(b"get %b" % key_of(key))
         if value != _NONE and not value.startswith(_ERROR):
             return value
         found = self._ask(b"find %b" % key)  # Or is this its very value?
@@ -40,7 +42,7 @@ class Verbs:
 
     def delete(self, key: bytes) -> bool:
         """Let a key have nothing; False if it had nothing."""
-        return self._ask(b"rem %b" % key) == _SUCCESS
+        return self._ask(b"rem %b" % key_of(key)) == _SUCCESS
 
     def keys(self) -> list[bytes]:
         """All keys, if they fit into a frame."""
@@ -66,9 +68,6 @@ class Verbs:
         except (OSError, EOFError) as error:
             self.close()
             raise replies.lost(self.address, error, asked=True) from None
-        except MalformedMessage:
-            self.close()
-            raise replies.foreign(self.address) from None
         except BaseException:
             self.close()
             raise
@@ -81,7 +80,11 @@ class Verbs:
             data = wire.recv(CHUNK_BYTES)
             if not data:
                 raise EOFError("it hung up")
-            if frames := self._reader.feed(data):
+            try:
+                frames = self._reader.feed(data)
+            except MalformedMessage:  # A frame begins with a nought, this does not.
+                raise replies.at_the_door(self.address, data) from None
+            if frames:
                 return frames[0]
             wire.settimeout(max(0.001, until - monotonic()))
 

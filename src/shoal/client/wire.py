@@ -1,9 +1,11 @@
 """A blocking connection to a peer: a request out, a reply back, and nothing between.
 
-One call at a time, whichever thread it comes from. The system keeps the time: a socket
-with a time-out of Python's own is asked whether it is ready before every call, which
-doubles what a request costs. Whatever interrupts a call ends its connection, since its
-reply would be taken for the next one's. A child of a fork makes its own.
+One call at a time, whichever thread it comes from, and one deadline for all of it: its
+turn, the connection, the request, the reply, and asking again. Where a request is small
+and the connection is there, the system keeps the time: a socket with a time-out of
+Python's own is asked whether it is ready before every call, which doubles the costs.
+Whatever interrupts a call ends its connection, since its reply would be taken for the
+next one's. A child of a fork makes its own.
 """
 
 import sys
@@ -33,6 +35,10 @@ from shoal.errors import Overloaded
 # As much as comes at once: what waits is read in few pieces.
 CHUNK_BYTES = 64 << 10
 
+# What the system takes at once on a connection on which nothing is under way: the least
+# that Linux holds back for one. Sending more may last, and is watched.
+SMALL_BYTES = 16 << 10
+
 # Not connected: a patience that nobody has.
 NONE_S = 0.0
 
@@ -60,20 +66,26 @@ class Wire:
     ) -> Any:  # noqa: ANN401 - it is whatever the reply is.
         """One reply; asked once more if the connection breaks, and `again`."""
         patience_s = timeout_s or self.timeout_s
+        until = monotonic() + patience_s
         if self._process != getpid():
             self._begin_in_child()
+        whole = len(request) <= SMALL_BYTES
         if not self._lock.acquire(False):
             self._wait_for_turn(patience_s)
+            whole = False  # Some of the time is over.
         try:
             if patience_s != self._patience_s or not again:
-                self._make_ready(patience_s, again=again)
-            self._send(request)
-            self._feed(self._receive(CHUNK_BYTES) or self._ended())
-            reply = self._next()
-            if reply is _MORE:
-                reply = self._rest([], 1)[0]
+                whole &= self._make_ready(patience_s, until, again=again)
+            if whole:
+                self._send(request)
+                self._feed(self._receive(CHUNK_BYTES) or self._ended())
+                reply = self._next()
+                if reply is _MORE:
+                    reply = self._rest(1, until)[0]
+            else:
+                [reply] = self._exchange(request, 1, until)
         except BaseException as error:
-            [reply] = self._mend(error, request, 1, again=again)
+            [reply] = self._mend(error, request, 1, until, again=again)
         finally:
             self._lock.release()
         if reply.__class__ is ReplyError:
@@ -93,15 +105,15 @@ class Wire:
         The requests, or their replies, are to fit into what the system holds back.
         """
         patience_s = timeout_s or self.timeout_s
+        until = monotonic() + patience_s
         if self._process != getpid():
             self._begin_in_child()
         self._wait_for_turn(patience_s)
         try:
-            self._make_ready(patience_s, again=again)
-            self._send(requests)
-            found = self._rest([], count)
+            self._make_ready(patience_s, until, again=again)
+            found = self._exchange(requests, count, until)
         except BaseException as error:
-            found = self._mend(error, requests, count, again=again)
+            found = self._mend(error, requests, count, until, again=again)
         finally:
             self._lock.release()
         for reply in found:
@@ -116,16 +128,23 @@ class Wire:
 
     # One exchange
 
-    def _rest(self, found: list[Any], count: int) -> list[Any]:
-        """Replies until there are so many, by one deadline."""
+    def _exchange(self, requests: bytes, count: int, until: float) -> list[Any]:
+        """So many replies to what may be long, by one deadline."""
         assert self._socket, "it is ready"
-        until = monotonic() + self._patience_s
+        self._socket.settimeout(_left(until))
+        self._send(requests)
+        return self._rest(count, until)
+
+    def _rest(self, count: int, until: float) -> list[Any]:
+        """Replies until there are so many."""
+        assert self._socket, "it is ready"
+        found: list[Any] = []
         while len(found) < count:
             reply = self._next()
             if reply is not _MORE:
                 found.append(reply)
                 continue
-            self._socket.settimeout(max(0.001, until - monotonic()))
+            self._socket.settimeout(_left(until))
             self._feed(self._receive(CHUNK_BYTES) or self._ended())
         self._socket.settimeout(None)
         return found
@@ -134,7 +153,13 @@ class Wire:
         raise EOFError("it hung up")
 
     def _mend(
-        self, error: BaseException, request: bytes, count: int, *, again: bool
+        self,
+        error: BaseException,
+        request: bytes,
+        count: int,
+        until: float,
+        *,
+        again: bool,
     ) -> list[Any]:
         """Ask once more on a new connection, if that may be; else say what is known."""
         ready, patience_s = self._socket is not None, self._patience_s
@@ -148,15 +173,15 @@ class Wire:
         if not again or not ready:
             raise replies.lost(self.address, error, asked=ready) from None
         try:
-            self._connect(patience_s)
-            self._send(request)
-            return self._rest([], count)
+            self._connect(patience_s, until)
+            return self._exchange(request, count, until)
         except BaseException as second:
-            return self._mend(second, request, count, again=False)
+            return self._mend(second, request, count, until, again=False)
 
     # The connection
 
-    def _make_ready(self, patience_s: float, *, again: bool) -> None:
+    def _make_ready(self, patience_s: float, until: float, *, again: bool) -> bool:
+        """Connect if need be; is as much time left as there was?"""
         wire = self._socket
         if wire is not None and not again:
             now = monotonic()
@@ -164,15 +189,16 @@ class Wire:
                 wire = None
             self._looked = now
         if wire is None:
-            self._connect(patience_s)
-        elif patience_s != self._patience_s:
+            self._connect(patience_s, until)
+            return False
+        if patience_s != self._patience_s:
             self._bound(wire, patience_s)
+        return True
 
-    def _connect(self, patience_s: float) -> None:
+    def _connect(self, patience_s: float, until: float) -> None:
         self._drop()
-        host, port = parse(self.address)
         try:
-            fresh = create_connection((host, port), timeout=patience_s)
+            fresh = create_connection(parse(self.address), timeout=_left(until))
         except TimeoutError:
             raise replies.lost(
                 self.address, "it does not answer", asked=False
@@ -212,6 +238,14 @@ class Wire:
         """The parent goes on with its connection, and may have held the lock."""
         self._process, self._lock = getpid(), Lock()
         self._drop()
+
+
+def _left(until: float) -> float:
+    """What is left of the time; nothing would be no bound at all."""
+    left = until - monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _lives(wire: socket) -> bool:

@@ -86,7 +86,8 @@ class Door(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._timer = self._loop.call_later(FIRST_BYTE_S, self._transport.abort)
         if not self._reception.admit(self._transport):
-            self._refuse(f"{self._reception.limit} connections are open; try later")
+            limit = self._reception.limit
+            self._refuse(f"{limit} connections are open; try later", "BUSY")
 
     def data_received(self, data: bytes) -> None:
         """Listen until the dialect is clear, and hand over."""
@@ -141,9 +142,9 @@ class Door(asyncio.Protocol):
         protocol.connection_made(self._transport)
         protocol.data_received(head)
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str, kind: str = "ERR") -> None:
         self._reception.turned_away += 1
-        self._transport.write(b"-ERR " + why.encode() + b"\r\n")
+        self._transport.write(f"-{kind} {why}\r\n".encode())
         self._transport.close()
 
 

@@ -87,7 +87,12 @@ class Connection(asyncio.Protocol):
         if talk.ended:
             return
         table.begin(time())
-        replies = talk.hear(data)
+        try:
+            replies = talk.hear(data)
+        except Exception:
+            log.exception("client %s met a bug of ours", self.address)
+            self.cut("what it asked could not be answered")
+            return
         ticket = table.rests_on
         if replies:
             self._committing.count(talk.answered)
@@ -99,6 +104,9 @@ class Connection(asyncio.Protocol):
                 self._transport.write(replies)
         elif ticket:
             self._committing.wait(self)  # Done without a word, but done.
+        if table.burdened:  # Nobody may change more than the disk takes.
+            self._transport.pause_reading()
+            self._committing.wait(self)
         if talk.ended or talk.paused or self._finished:
             self._pause()
 
@@ -145,9 +153,9 @@ class Connection(asyncio.Protocol):
             ready.append(replies)
         if ready and not self._transport.is_closing():
             self._transport.write(b"".join(ready))
-            self._read_on()
+        self._read_on()
         self._pause()
-        return not waiting
+        return not (waiting or self._table.burdened)
 
     def push(self, news: bytes) -> None:
         """Tell the client something it did not ask just now."""
@@ -195,8 +203,9 @@ class Connection(asyncio.Protocol):
             self._read_on()
 
     def _may_go_on(self) -> bool:
-        """Is not too much unread or kept back?"""
-        return not self._blocked and self._held <= BACKLOG_BYTES
+        """Is not too much unread, kept back, or waiting for the disk?"""
+        burdened = self._table.burdened
+        return not (self._blocked or burdened) and self._held <= BACKLOG_BYTES
 
     def _read_on(self) -> None:
         if self._may_go_on() and not self._talk.paused:

@@ -10,7 +10,7 @@ before it, and nobody was told otherwise.
 from binascii import crc_hqx
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable  # noqa: TC003 - it is shorter so.
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, islice
@@ -54,7 +54,7 @@ class Batch:
     undo: list["Entry | _Flushed | None"] = field(default_factory=list)
     flushes: list[int] = field(default_factory=list)  # When, in the order of changes.
     # What is told when it is safe: what happened to keys, what was published.
-    news: list[Callable[[], None]] = field(default_factory=list)
+    news: list[Callable[[], object]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class Table:
         self.logged = logged
         self.sequence = 0
         self._open = Batch(1)
+        self._burden = 0  # Bytes of changes that are not safe yet.
         self._records: list[Record] = []
         self._closed: deque[Batch] = deque()  # Full, and to be committed next.
         self._committing: deque[Batch] = deque()
@@ -105,8 +106,7 @@ class Table:
     @property
     def burdened(self) -> bool:
         """Is so much not safe yet that nobody should ask for more changes now?"""
-        waiting = sum(batch.weight for batch in (*self._closed, *self._committing))
-        return waiting + self._open.weight > BURDEN_BYTES
+        return self._burden > BURDEN_BYTES
 
     # Time
 
@@ -189,7 +189,7 @@ class Table:
         else:
             self.told(event, key)
 
-    def after(self, ticket: int, news: Callable[[], None]) -> bool:
+    def after(self, ticket: int, news: Callable[[], object]) -> bool:
         """Tell it when that batch is safe; false if it is, and nothing was done."""
         for batch in (self._open, *self._closed, *self._committing):
             if batch.ticket == ticket:
@@ -289,6 +289,7 @@ class Table:
         """All batches up to that one are safe."""
         while self._committing and self._committing[0].ticket <= ticket:
             batch = self._committing.popleft()
+            self._burden -= batch.weight
             for group in batch.groups:
                 for _, key, *_ in group.records:
                     if self.dirty.get(key) == batch.ticket:
@@ -311,6 +312,7 @@ class Table:
                 if group.flushed:
                     self._unflush(batch.undo.pop())
         self._committing.clear()
+        self._burden = 0
         self.dirty.clear()
         self._flushed_by = 0
         return self._open.ticket - 1
@@ -343,6 +345,7 @@ class Table:
     def _weigh(self, size_bytes: int) -> None:
         """The open batch has grown."""
         self._open.weight += size_bytes
+        self._burden += size_bytes
         if self._open.weight >= BATCH_BYTES:
             self._close_batch()
 

@@ -2,6 +2,7 @@
 feed: who watches a key is told what becomes of it."""
 
 from collections.abc import Callable
+from functools import partial
 
 from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES
 from shoal.table.redis.commands import TURN_BYTES, Command, Family, TalkCommand, help_on
@@ -34,8 +35,13 @@ def publish(talk: RedisTalk, words: list[bytes]) -> Reply:
     talk.spend(listeners.patterns * _PATTERN_WORK)
     # What it published before may still wait: it is told in order, or neither is.
     ticket = max(table.rests_on, talk.published_after)
-    if ticket and table.after(ticket, lambda: listeners.tell(channel, message)):
+    others = partial(
+        listeners.publish, channel, message, lambda c: c is not talk.client
+    )
+    if ticket and table.after(ticket, others):
         talk.published_after = table.rests_on = ticket
+        # It is told itself among its own answers, which wait for the same.
+        listeners.publish(channel, message, lambda c: c is talk.client)
         return listeners.audience(channel)
     return listeners.publish(channel, message)
 

@@ -31,11 +31,14 @@ class Heads:
         self._kept_bytes = 0
         self._left = 0  # Bytes of a value, from where the walk stands.
         self._begun = b""  # A head of which the rest comes, likewise.
+        # Is there what may begin a set or a mapping, which no request is?
+        self.marked = False
 
     def see(self, data: bytes) -> None:
         """Raise hiredis's error if a list that is too long begins here."""
         seen = self.cut + data if self.cut else data
         self.cut = b"" if seen.endswith(b"\n") else seen[-_HEAD_BYTES:]
+        self.marked |= b"~" in data or b"%" in data or b"|" in data
         self._kept.append(data)
         self._kept_bytes += len(data)
         if _suspicious(seen) or self._kept_bytes > KEPT_BYTES:
@@ -49,6 +52,7 @@ class Heads:
         self._kept.clear()
         self._kept_bytes = self._left = 0
         self._begun = b""
+        self.marked = False
 
     def _walk(self, data: bytes) -> None:
         if self._left >= len(data):

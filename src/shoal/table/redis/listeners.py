@@ -124,9 +124,14 @@ class Listeners(Generic[L]):
         for pattern in list(listener.patterns):
             self.drop_pattern(listener, pattern)
 
-    def publish(self, channel: bytes, message: bytes) -> int:
-        """Tell who listens; how many times it was told."""
-        direct = list(self._channels.get(channel, ()))
+    def publish(
+        self,
+        channel: bytes,
+        message: bytes,
+        to: Callable[[L], bool] = lambda _: True,
+    ) -> int:
+        """Tell who listens, or some of them; how many times it was told."""
+        direct = list(filter(to, self._channels.get(channel, ())))
         if direct:
             news = _News(b"message", channel, message)
             for listener in direct:
@@ -135,14 +140,11 @@ class Listeners(Generic[L]):
         for pattern, (matches, listeners) in list(self._patterns.items()):
             if matches(channel):
                 news = _News(b"pmessage", pattern, channel, message)
-                for listener in list(listeners):
+                some = list(filter(to, listeners))
+                for listener in some:
                     news.tell(listener)
-                told += len(listeners)
+                told += len(some)
         return told
-
-    def tell(self, channel: bytes, message: bytes) -> None:
-        """Publish it; nobody asks any more how many were told."""
-        self.publish(channel, message)
 
     def audience(self, channel: bytes) -> int:
         """How many times a message would be told."""

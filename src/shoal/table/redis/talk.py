@@ -106,10 +106,11 @@ class RedisTalk:
         self._reader.feed(data)
 
     def _answer_all(self, replies: list[bytes]) -> None:
-        """GET and SET are carried out in this loop: a call for each costs a third."""
+        """GET and SET are carried out in this loop: a call for each costs a tenth."""
         append, table, told, dirty = replies.append, self._table, 0, self._table.dirty
         slots, none, hot = table.slots, nothing(self.client.version), self._hot()
-        requests: Iterator[Words] = iter(self._reader.gets, _MORE)
+        plain: Iterator[Words] = iter(self._reader.gets, _MORE)
+        requests = self._wary() if self._heads.marked else plain
         if self._postponed:
             requests, self._postponed = chain(self._postponed, requests), []
         for words in requests:
@@ -141,9 +142,17 @@ class RedisTalk:
                 told += len(reply) + self._work
                 slots, none = table.slots, nothing(self.client.version)
                 hot = self._hot()
-            if told >= TURN_BYTES or self.ended or self._turn_over:
+            over = self._turn_over or table.burdened
+            if told >= TURN_BYTES or self.ended or over:
                 self.paused = True
                 return
+
+    def _wary(self) -> Iterator[Words]:
+        """Requests, where hiredis may be told of keys that cannot be any."""
+        try:
+            yield from iter(self._reader.gets, _MORE)
+        except TypeError:
+            raise hiredis.ProtocolError("expected '$'") from None
 
     def _look_what_is_left(self, replies: list[bytes]) -> None:
         """Of requests that are not whole, or not to be answered yet."""

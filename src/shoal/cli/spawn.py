@@ -74,6 +74,9 @@ class Child:
             home.close()
 
 
+_AWAITED = frozenset([signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD])
+
+
 def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
     """Start peers; stay with them unless detached. The exit code."""
     if peers < 1:
@@ -89,6 +92,8 @@ def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
     except BaseException:
         stop(children)
         raise
+    if not detach:  # Who is told how to stop us may do so at once.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     if options.json:
         print(json.dumps([*there, *told]), flush=True)
     else:
@@ -215,10 +220,8 @@ def _print_all(
 
 def _stay(children: list[Child]) -> int:
     """Stay until Ctrl-C, then stop them all."""
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     while any(child.process.poll() is None for child in children):
-        if signal.sigwait(signals) != signal.SIGCHLD:
+        if signal.sigwait(_AWAITED) != signal.SIGCHLD:
             break
     return stop(children)
 

@@ -188,7 +188,7 @@ def _pattern(request: dict[str, Any]) -> Any:  # noqa: ANN401 - re2 has no types
         return re2.compile(text.encode(errors="surrogatepass"), options=options)
     except re2.error as error:
         cause = error.args[0] if error.args else "not a pattern"
-        shown = cause.decode() if isinstance(cause, bytes) else str(cause)
+        shown = cause.decode(errors="replace") if isinstance(cause, bytes) else cause
         raise _Invalid("InvalidRegex", shown) from None
 
 

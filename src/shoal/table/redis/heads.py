@@ -31,7 +31,7 @@ class Heads:
         self._kept_bytes = 0
         self._left = 0  # Bytes of a value, from where the walk stands.
         self._begun = b""  # A head of which the rest comes, likewise.
-        # Is there what may begin a set or a mapping, which no request is?
+        # Was there ever what may begin a set or a mapping, which no request is?
         self.marked = False
 
     def see(self, data: bytes) -> None:
@@ -52,7 +52,6 @@ class Heads:
         self._kept.clear()
         self._kept_bytes = self._left = 0
         self._begun = b""
-        self.marked = False
 
     def _walk(self, data: bytes) -> None:
         if self._left >= len(data):

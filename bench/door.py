@@ -145,7 +145,7 @@ class Crowd:
             wire.sendall(b"*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n" * GORGED)
             self._idle.append(wire)
         wire.sendall(b"*2\r\n$3\r\nGET\r\n$3\r\nbi")
-        time.sleep(0.5)
+        time.sleep(0.5)  # The peer has filled what it may; nothing tells us when.
         return len(self._idle)
 
     def _dawdle(self, count: int) -> None:
@@ -160,7 +160,7 @@ class Crowd:
                     continue  # Shown out, as it should be.
             if time.monotonic() > end:
                 return
-            time.sleep(0.3)
+            time.sleep(0.3)  # This is what dawdling is.
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
         try:
             replies = talk.hear(data)
         except Exception:
+            # Remote bytes have found a bug: it is told loudly, and costs one client.
             log.exception("client %s met a bug of ours", self.address)
             self.cut("what it asked could not be answered")
             return

@@ -144,6 +144,7 @@ class Life:
         self.begun: dict[Lane, Job] = {}
         self.ended: list[tuple[Job, Exception | None]] = []
         self.committed = len(history.changes)  # So many are in the log.
+        self.held = 0  # So many may be in the checkpoint that is written.
         self.error: Exception | None = None
 
     def state(self) -> State:
@@ -229,8 +230,13 @@ class Life:
         for job in self.committer.due():
             assert not self.error or job.lane != "log", "a batch after the end"
             self.begun[job.lane] = job
-            if getattr(job.run, "func", None) == self.log.commit:
+            does = getattr(job.run, "func", job.run)
+            if does == self.log.commit:
                 self.history.batches.append(end)
+            elif does == self.log.add:
+                self.held = end
+            elif does == self.log.end_checkpoint:
+                assert self.held <= self.history.synced, "a power cut takes less back"
 
     def run_job(self, lane: Lane) -> None:
         job, error = self.begun.pop(lane), None

@@ -93,6 +93,17 @@ def a_checkpoint_is_ended_before_its_changes_are_synced(
     patch.setattr(Committer, "_settle", settle)
 
 
+def a_checkpoint_waits_for_nothing_that_is_committed(
+    patch: pytest.MonkeyPatch,
+) -> None:
+    def last(self: Committer) -> int:
+        self._table.rests_on = 0
+        self._table.rest_on_all()
+        return self._table.rests_on
+
+    patch.setattr(Committer, "_last_batch", last)
+
+
 def a_refusal_leaves_the_checkpoint_be(patch: pytest.MonkeyPatch) -> None:
     honest = Committer._refuse
 
@@ -195,6 +206,7 @@ STORAGE_PLANTS: list[tuple[Plant, list[Property]]] = [
     (a_checkpoint_covers_what_came_while_it_was_written, [SYNCED]),
     (a_checkpoint_holds_what_is_not_committed, [SYNCED]),
     (a_checkpoint_is_ended_before_its_changes_are_synced, [LATER]),
+    (a_checkpoint_waits_for_nothing_that_is_committed, [LATER]),
     (a_refusal_leaves_the_checkpoint_be, [SYNCED]),
     (replayed_in_the_wrong_order, [SYNCED]),
     (a_bad_checksum_is_accepted, [SYNCED]),

@@ -187,7 +187,8 @@ class Committer:
         self._checkpoint = None
 
     def _last_batch(self) -> int:
-        self._table.rests_on = 0
+        """What is committed counts too: it may not be synced."""
+        self._table.rests_on = self._safe
         self._table.rest_on_all()
         return self._table.rests_on
 

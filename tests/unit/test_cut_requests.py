@@ -111,3 +111,41 @@ def test_a_request_of_too_many_words_is_refused_byte_by_byte() -> None:
     one = talk()
     told = b"".join(one.hear(bytes([byte])) for byte in SET + MANY)
     assert b"invalid multibulk length" in told
+
+
+GET_KEY = resp([b"GET", b"k"])
+HELD = [
+    (b"*2\r\n", b"expected '$'"),
+    (b"*1\r\n", b"expected '$'"),
+    (b"*1\r\n$18\r\n", b"unknown command"),
+    (b"*2\r\n$3\r\nGET\r\n$18\r\n", b"$1\r\nv\r\n"),
+    (PING + b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$18\r\n", b"+OK\r\n"),
+]
+
+
+@pytest.mark.parametrize(("begun", "reply"), HELD)
+@pytest.mark.parametrize("before", [b"", PING, GET_KEY, SET])
+def test_what_looks_like_a_whole_request_may_be_a_part_of_one(
+    before: bytes, begun: bytes, reply: bytes
+) -> None:
+    one = talk()
+    key = GET_KEY[:18]
+    one.hear(resp([b"SET", key, b"v"]))
+    one.hear(before or PING)
+    one.hear(begun)
+    assert reply in one.hear(GET_KEY) + one.hear(GET_KEY)
+
+
+def test_a_whole_request_is_understood_alike_alone_and_among_others() -> None:
+    rng = Random(3)
+    keys = [b"k", b"{k}1", b"a\rb", b"\r\n", b"", b"k" * (64 << 10), b"k" * (65 << 10)]
+    values = [b"", b"v", b"\r\n$1\r\nx", b"v" * 100_000]
+    alone, among = talk(), talk()
+    for _ in range(500):
+        key, value = rng.choice(keys), rng.choice(values)
+        said = resp([b"SET", key, value] if rng.random() < 0.5 else [b"GET", key])
+        said = said.replace(b"$1\r\n", rng.choice([b"$1\r\n"] * 9 + [b"$0\r\n"]), 1)
+        ping = b"+PONG\r\n" if not among.ended else b""
+        assert among.hear(PING + said) == ping + alone.hear(said), said[:100]
+        if alone.ended or among.ended:
+            alone, among = talk(), talk()

@@ -13,8 +13,8 @@ import hiredis
 from shoal.table.redis.inline import MAX_LINE_BYTES
 
 _TOO_MANY = re.compile(rb"[*~>|%][1-9][0-9]{6,}\r")
-_STARRED = re.compile(rb"\*[1-9][0-9]{6,}\r")  # Searched for faster.
-_MARKED = re.compile(rb"[~>|%][1-9][0-9]{6,}\r")
+_STARRED = re.compile(rb"\*[1-9][0-9]{6,}\r")  # Searched for five times as fast.
+_STARS = bytes.maketrans(b"~>|%", b"****")
 _SIZED = re.compile(rb"[$=!](0|[1-9][0-9]{0,8})\Z")
 _HEAD_BYTES = 24  # No head that hiredis takes is longer.
 
@@ -72,8 +72,7 @@ class Heads:
 
 
 def _suspicious(seen: bytes) -> bool:
-    """Where no other list's mark follows the first, nothing is looked through."""
-    if _STARRED.match(seen) or (seen.find(b"*", 1) > 0 and _STARRED.search(seen)):
-        return True
-    marked = b">" in seen or b"~" in seen or b"|" in seen or b"%" in seen
-    return marked and bool(_MARKED.search(seen))
+    """May such a head stand anywhere?"""
+    if b">" in seen or b"~" in seen or b"|" in seen or b"%" in seen:
+        seen = seen.translate(_STARS)
+    return bool(_STARRED.search(seen))

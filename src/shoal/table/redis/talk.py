@@ -15,6 +15,7 @@ from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS
 from shoal.table.redis import inline
 from shoal.table.redis.commands import TURN_BYTES, KeyCommand, TalkCommand, lookup
 from shoal.table.redis.heads import Heads
+from shoal.table.redis.lone import lone, same
 from shoal.table.redis.mistakes import misplaced, worded
 from shoal.table.redis.replies import OK, CommandError, encode, error, nothing
 from shoal.table.redis.server import Caller, Client, RedisServer
@@ -51,6 +52,8 @@ class RedisTalk:
         self._reader = hiredis.Reader(notEnoughData=_MORE)
         self._heads = Heads()
         self._begun = False  # A request is, and the rest of it comes.
+        self._clear = True  # Surely nothing is: the reader has told.
+        self._last: Words = []  # What it understood last.
         self._unfinished = 0  # Bytes of requests not yet answered.
         self._received = 0  # Of these, since all that was whole was answered.
         self._postponed: list[Words] = []  # For a turn of its own.
@@ -60,6 +63,9 @@ class RedisTalk:
 
     def hear(self, data: bytes) -> bytes:
         """Carry out every whole request, and answer them in order."""
+        alone = None if self._begun or self._typed or self.paused else lone(data)
+        if alone and self._clear and self.client.plain and self._table.told is None:
+            return self._answer_lone(*alone)
         replies: list[bytes] = []
         self._received = len(data) + (self._received if self.paused else 0)
         self._replies, self._pushed, self.paused = replies, 0, False
@@ -78,6 +84,8 @@ class RedisTalk:
             replies.append(error(f"ERR Protocol error: {worded(wrong)}"))
             self.ended = True
         self._replies = None
+        # Where a list ends within a request, the reader does not say so.
+        self._clear = alone is not None and same(alone, self._last)
         self.answered = len(replies) - replies.count(b"") - self._pushed
         self.server.answered += self.answered
         return replies[0] if len(replies) == 1 else b"".join(replies)
@@ -105,6 +113,16 @@ class RedisTalk:
             raise hiredis.ProtocolError("too big request")
         self._reader.feed(data)
 
+    def _answer_lone(self, key: bytes, value: bytes | None) -> bytes:
+        self.answered = 1
+        self.server.answered += 1
+        if value is not None:
+            self._table.put(key, value)
+            return OK
+        if entry := self._table.find(key):
+            return b"$%d\r\n%b\r\n" % (len(entry.value), entry.value)
+        return nothing(self.client.version)
+
     def _answer_all(self, replies: list[bytes]) -> None:
         """GET and SET are carried out in this loop: a call for each costs a tenth."""
         append, table, told, dirty = replies.append, self._table, 0, self._table.dirty
@@ -113,6 +131,7 @@ class RedisTalk:
         requests = self._wary() if self._heads.marked else plain
         if self._postponed:
             requests, self._postponed = chain(self._postponed, requests), []
+        words: Words = []
         for words in requests:
             try:
                 verb = hot.get(words[0])
@@ -145,7 +164,8 @@ class RedisTalk:
             over = self._turn_over or table.burdened
             if told >= TURN_BYTES or self.ended or over:
                 self.paused = True
-                return
+                break
+        self._last = words if type(words) is list else []
 
     def _wary(self) -> Iterator[Words]:
         """Requests, where hiredis may be told of keys that cannot be any."""

@@ -10,7 +10,7 @@ SOURCE = ROOT / "src" / "shoal"
 CAPABILITIES = ("members", "catalog", "table", "gateway", "market", "flow")
 IMPURE = {"asyncio", "datetime", "os", "secrets", "socket", "threading", "time", "uuid"}
 ALONE = {"cli", "peer", "__main__", "__init__", "errors", "version"}
-FACES = {"service.py", "connection.py", "writer.py"}
+FACES = {"service.py", "connection.py", "writer.py", "worker.py", "workers.py"}
 
 
 def room(path: Path) -> str:

@@ -53,6 +53,7 @@ class Part(Struct, frozen=True):
     size_bytes: Count  # Of the rows, without a file's head.
     name: Name  # Of the file, without its directory.
     holders: Annotated[tuple[Holder, ...], Meta(max_length=MAX_HOLDERS)]
+    place: Count | None = None  # Which of the dataset's, if its owner said so.
 
 
 class DatasetRecord(Struct, frozen=True):
@@ -192,6 +193,48 @@ class JobRecord(Struct, frozen=True):
     value: Constant | None = None  # The result, if it is a number.
     dataset: Id | None = None  # The result, if it is rows.
     reason: Remark = ""  # Why it failed.
+    within_s: float = 0.0  # No longer than that, if not 0.
+    collect: Literal["largest", "random"] = "largest"
+
+
+# Between peers
+
+
+class Order(Struct, frozen=True):
+    """Carry a step of a job out."""
+
+    job: Id
+    step: Step
+    attempt: Count
+    sources: dict[Count, Holder]  # Who has the product of which step.
+    values: dict[Count, int | float | bool]  # What reductions came to.
+    forms: dict[Count, Form]  # Of those products' rows.
+    operation: str | None = None  # The reduction whose partial it makes.
+    keep: Id | None = None  # The rows are a part of that dataset, and stay.
+    place: Count | None = None  # Which of its parts.
+    within_s: Annotated[float, Meta(gt=0)] = 3600.0
+
+
+class Carried(Struct, frozen=True):
+    """What came of it."""
+
+    partial: bytes = b""
+    part: Part | None = None  # What was kept.
+    moved_bytes: Count = 0
+    duration_s: float = 0.0
+    warnings: tuple[Remark, ...] = ()
+    failure: Remark = ""  # Why it could not be done.
+    blame: Count | None = None  # The step whose product could not be had.
+
+
+class Wanted(Struct, frozen=True):
+    """Rows over a stream: of a part, or of what a step of a job made there."""
+
+    start: Count
+    stop: Count
+    part: Id | None = None
+    job: Id | None = None
+    step: Count = 0
 
 
 # Workers

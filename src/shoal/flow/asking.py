@@ -1,0 +1,118 @@
+"""From a text to a plan: which datasets it names, whether it makes sense, who does it."""
+
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+from msgspec import Struct
+
+from shoal.core.machine import PeerId
+from shoal.errors import Misuse, NotFound
+from shoal.flow.expressions import Call, Constant, Dataset, Expression, Tagged
+from shoal.flow.grammar import parse, show
+from shoal.flow.library import Library, only
+from shoal.flow.messages import DatasetRecord, JobRecord, Plan
+from shoal.flow.planner import Collect, plan
+from shoal.flow.records import Records
+
+Inputs = tuple[tuple[str, str, int], ...]
+
+_job = msgspec.msgpack.Decoder(JobRecord)
+
+
+class Question(Struct, frozen=True):
+    """What is to be computed, and how it is to be kept."""
+
+    expression: str
+    tags: tuple[str, ...] = ()
+    user: str = ""
+    within_s: float = 0.0
+    collect: Collect = "largest"
+
+
+class Asked:
+    """Reads what users ask."""
+
+    def __init__(
+        self,
+        library: Library,
+        records: Records,
+        present: Callable[[], list[PeerId]],
+        me: PeerId,
+        rng: Random,
+    ) -> None:
+        self._library = library
+        self._records = records
+        self._present = present
+        self._me = me
+        self._rng = rng
+
+    async def plan(
+        self, text: str, collect: Collect
+    ) -> tuple[Inputs, Expression, Plan]:
+        """What it reads, what it is, and how it is carried out."""
+        expression = parse(text)
+        records: dict[Dataset | Tagged, DatasetRecord] = {}
+        numbers: dict[Dataset | Tagged, Constant] = {}
+        for leaf in leaves(expression):
+            found = await self._find(leaf)
+            if isinstance(found, Constant):
+                numbers[leaf] = found
+            else:
+                records[leaf] = found
+        expression = _filled(expression, numbers)
+        present = {peer: 0 for peer in self._present()}
+        planned = plan(
+            expression, records, present, self._me, rng=self._rng, collect=collect
+        )
+        inputs = [(show(leaf), r.id, r.version) for leaf, r in records.items()]
+        return tuple(inputs), expression, planned
+
+    async def _find(self, leaf: Dataset | Tagged) -> DatasetRecord | Constant:
+        if isinstance(leaf, Tagged):
+            return self._library.tagged(leaf.tag)
+        try:
+            return await self._library.find(leaf.name)
+        except NotFound:
+            job = self._job(leaf.name)
+            if job is None:
+                raise
+        if job.state != "done":
+            why = "has failed" if job.state == "failed" else "has not ended yet"
+            raise Misuse(f"job {job.id}: it {why}; see: shoal why {job.id}")
+        if job.value is not None:
+            return job.value
+        assert job.dataset, "it is done"
+        return await self._library.find(job.dataset)
+
+    def _job(self, name: str) -> JobRecord | None:
+        known = {each.id: each for each in self._records.list("job")}
+        try:
+            return _job.decode(only(known, name, "job").body)
+        except NotFound:
+            return None
+
+
+def leaves(expression: Expression) -> list[Dataset | Tagged]:
+    """The datasets it names, each once."""
+    found: dict[Dataset | Tagged, None] = {}
+    left: list[Expression] = [expression]
+    while left:
+        each = left.pop()
+        if isinstance(each, Dataset | Tagged):
+            found[each] = None
+        elif isinstance(each, Call):
+            left += reversed(each.arguments)
+    return list(found)
+
+
+def _filled(
+    expression: Expression, numbers: dict[Dataset | Tagged, Constant]
+) -> Expression:
+    """The same, with what jobs came to in their places."""
+    if isinstance(expression, Dataset | Tagged):
+        return numbers.get(expression, expression)
+    if isinstance(expression, Call):
+        arguments = tuple(_filled(each, numbers) for each in expression.arguments)
+        return Call(expression.operation, arguments)
+    return expression

@@ -1,0 +1,18 @@
+"""What partials, and the numbers they come to, come to in the end."""
+
+from shoal.flow import kernel, reductions
+from shoal.flow.expressions import Expression
+from shoal.flow.messages import Reduction
+from shoal.flow.protocol import Number
+
+
+def combine(reduction: Reduction, partials: list[bytes]) -> Number:
+    """The number of a reduction, from its partials in their order."""
+    combined = reductions.combine(reduction.operation, partials)
+    return reductions.finish(reduction.operation, combined, reduction.form)
+
+
+def finished(expression: Expression, values: dict[int, Number]) -> Number:
+    """An expression of numbers: its inputs are those of reductions."""
+    places = [values[number] for number in sorted(values)]
+    return kernel.number_of(expression, places)

@@ -1,0 +1,201 @@
+"""The datasets of the network, as this peer knows them, and the files it adds to them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.core.machine import PeerId
+from shoal.errors import Conflict, Exists, Misuse, NotFound
+from shoal.flow.carrying import Working
+from shoal.flow.messages import (
+    DatasetRecord,
+    Form,
+    Hash,
+    Hashed,
+    Inspect,
+    Inspected,
+    Part,
+    row_bytes,
+)
+from shoal.flow.publishing import dataset_id, joined, natural, parted
+from shoal.flow.records import Record, Records
+from shoal.flow.shelf import Held, Shelf
+
+KIND = "dataset"
+
+# To look into a file, and to read it once from a slow disk.
+INSPECT_S, HASH_S = 30.0, 3600.0
+
+# Peers that add parts of one name at one time wait for each other so often.
+MEETINGS = 100
+
+_decoder = msgspec.msgpack.Decoder(DatasetRecord)
+
+
+class Wish(Struct, frozen=True):
+    """How something is to be added."""
+
+    path: str
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    place: int | None = None  # Which part of the dataset it is, counted from 0.
+    replace: bool = False
+    user: str = ""
+
+
+class Library:
+    """Datasets by name."""
+
+    def __init__(
+        self, me: PeerId, records: Records, workers: Working, shelf: Shelf
+    ) -> None:
+        self._me = me
+        self._records = records
+        self._workers = workers
+        self._shelf = shelf
+        self._adding = asyncio.Lock()
+
+    # Looking
+
+    def all(self) -> list[DatasetRecord]:
+        """Every dataset this peer has heard of, by name."""
+        records = [_decoder.decode(each.body) for each in self._records.list(KIND)]
+        return sorted(records, key=lambda record: natural(record.name))
+
+    async def find(self, name: str) -> DatasetRecord:
+        """The dataset of that name or id, or `NotFound`, asked of the keeper if need be."""
+        known = {each.id: each for each in self._records.list(KIND)}
+        for id in (dataset_id(name), name):
+            if id in known:
+                return _decoder.decode(known[id].body)
+        if record := await self._records.read(KIND, dataset_id(name)):
+            return _decoder.decode(record.body)
+        if record := await self._records.read(KIND, name):
+            return _decoder.decode(record.body)
+        return _decoder.decode(only(known, name, "dataset").body)
+
+    def tagged(self, tag: str) -> DatasetRecord:
+        """The one dataset with that tag."""
+        found = [each for each in self.all() if tag in each.tags]
+        if len(found) != 1:
+            some = ", ".join(each.name for each in found[:5]) or "none"
+            raise NotFound(f"tag {tag}: it must name one dataset, and there are: {some}")
+        return found[0]
+
+    # Adding
+
+    async def add(self, wish: Wish) -> DatasetRecord:
+        """Publish a file, or the files of a folder."""
+        async with self._adding:  # A part is not hashed twice at a time.
+            root = Path(wish.path)
+            files = await asyncio.to_thread(_files, root)
+            name = wish.name or root.name.removesuffix(".npy")
+            held = [await self._take(file, dataset_id(name), wish) for file in files]
+            parts = [part for part, _, _ in held]
+            forms = {form: None for _, form, _ in held}
+            if len(forms) > 1:
+                raise Misuse(f"{root}: its files do not agree on type and shape of rows")
+            gone = [old for _, _, old in held if old]
+            record = await self._publish(name, next(iter(forms)), parts, gone, wish)
+            await asyncio.to_thread(self._shelf.write)
+            return record
+
+    async def _take(
+        self, file: Path, dataset: str, wish: Wish
+    ) -> tuple[Part, Form, str | None]:
+        """A file as a part, its form, and which part it was before."""
+        found = await self._workers.run(Inspect(str(file)), within_s=INSPECT_S)
+        assert isinstance(found, Inspected), "the workers answer what they are asked"
+        size = found.rows * row_bytes(found.form)
+        before = self._shelf.at(str(file))
+        if before and before.dataset != dataset:
+            before = None
+        if before and before.stamp != found.stamp and not wish.replace:
+            raise Misuse(
+                f"{file}: it was changed after it was added; add it with --replace, or "
+                "under another --name"
+            )
+        if before and before.stamp == found.stamp:
+            id = before.part
+        else:
+            id = await self._digest(file, found, size)
+        held = Held(
+            *(id, dataset, file.name, str(file), found.offset, found.form, found.rows),
+            stamp=found.stamp,
+        )
+        self._shelf.put(held)
+        part = Part(id, found.rows, size, file.name, (self._me,), place=wish.place)
+        old = before.part if before and before.part != id else None
+        return part, found.form, old
+
+    async def _digest(self, file: Path, found: Inspected, size: int) -> str:
+        kind = f"{found.form.kind} {found.form.trailing}"
+        task = Hash(str(file), found.offset, size, kind, found.stamp)
+        hashed = await self._workers.run(task, within_s=HASH_S)
+        assert isinstance(hashed, Hashed), "the workers answer what they are asked"
+        return hashed.whole.hex()[:32]
+
+    async def _publish(
+        self, name: str, form: Form, parts: list[Part], gone: list[str], wish: Wish
+    ) -> DatasetRecord:
+        """Let the record say so too, however many others change it at the same time."""
+        empty = DatasetRecord(
+            *(dataset_id(name), name, 0, form, ()),
+            *(wish.tags, wish.user, None, time.time()),
+        )
+
+        def change(record: DatasetRecord) -> DatasetRecord:
+            tags = tuple(dict.fromkeys([*record.tags, *wish.tags]))
+            left = parted(record, self._me, gone) if gone else record
+            if not left.parts:
+                left = replace(left, form=form)
+            return replace(joined(left, form, parts), tags=tags)
+
+        record = await self._change(empty, change)
+        self._shelf.drop(*gone)
+        return record
+
+    async def _change(
+        self, empty: DatasetRecord, change: Callable[[DatasetRecord], DatasetRecord]
+    ) -> DatasetRecord:
+        for _ in range(MEETINGS):
+            record = await self._records.read(KIND, empty.id)
+            old = _decoder.decode(record.body) if record else empty
+            new = change(old)
+            if new == old:
+                return old
+            body = msgspec.msgpack.encode(new)
+            try:
+                if record:
+                    await self._records.swap(KIND, empty.id, record.version, body)
+                else:
+                    await self._records.create(KIND, empty.id, body)
+            except (Conflict, Exists):
+                continue
+            return new
+        raise Conflict(f"dataset {empty.name}: too many peers change it; add it again")
+
+
+def only(known: dict[str, Record], prefix: str, what: str) -> Record:
+    """The one whose id begins so, or `NotFound`."""
+    found = [id for id in known if id.startswith(prefix)] if len(prefix) > 1 else []
+    if len(found) == 1:
+        return known[found[0]]
+    if found:
+        raise NotFound(f"{what} {prefix}: {len(found)} begin so; give more of the id")
+    raise NotFound(f"{what} {prefix}: there is none; list them with: shoal {what}s")
+
+
+def _files(root: Path) -> list[Path]:
+    """What is to be added, in natural order."""
+    if not root.is_dir():
+        return [root.resolve()]
+    found = [path.resolve() for path in root.iterdir() if path.suffix == ".npy"]
+    if not found:
+        raise Misuse(f"{root}: no .npy files in it; give a file, or a folder of some")
+    return sorted(found, key=lambda path: natural(path.name))

@@ -156,6 +156,9 @@ def spawn(plan: Plan, join: list[str] | None = None) -> Child:
         command += [option, value] if value else []
     for address in plan.join if join is None else join:
         command += ["--join", address]
+    for path in plan.data:
+        command += ["--data", str(path)]
+    command += ["--workers", str(plan.workers)] if plan.workers else []
     command += ["--insecure"] if plan.insecure else []
     try:
         plan.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

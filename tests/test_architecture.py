@@ -10,7 +10,17 @@ SOURCE = ROOT / "src" / "shoal"
 CAPABILITIES = ("members", "catalog", "table", "gateway", "market", "flow")
 IMPURE = {"asyncio", "datetime", "os", "secrets", "socket", "threading", "time", "uuid"}
 ALONE = {"cli", "peer", "__main__", "__init__", "errors", "version"}
-FACES = {"service.py", "connection.py", "writer.py", "worker.py", "workers.py"}
+# What talks to the loop, to processes and to files: services, and what serves them.
+FACES = {
+    "service.py",
+    "connection.py",
+    "writer.py",
+    "files.py",
+    "forkserver.py",
+    "nursery.py",
+    "worker.py",
+    "workers.py",
+}
 
 
 def room(path: Path) -> str:

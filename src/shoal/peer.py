@@ -29,6 +29,8 @@ from shoal.net.host import bind, connection_limit, machine_identity
 from shoal.net.links import Links
 from shoal.net.streams import Streams
 from shoal.settings import PeerSettings
+from shoal.table.records.service import TOPIC as RECORDS
+from shoal.table.records.service import RecordsService
 from shoal.table.service import TableService
 from shoal.table.storage import Log, Memory, Storage
 from shoal.version import VERSION
@@ -101,6 +103,7 @@ class Peer:
             "members_alive": self.members_service.size,
             "links": len(self.links.connected()),
             "connections": self.reception.inside,
+            "keeper": self.records.keeper,
             "keys": self.table_service.table.size,
             "storage": self._settings.storage,
             "durability": self._settings.durability,
@@ -155,6 +158,7 @@ class Peer:
         generation = self._home.next_generation()
         self._make_members(generation)
         self._make_table(generation)
+        self._make_records(generation)
         self._make_web(host)
         self.reception = Reception(
             {
@@ -193,7 +197,13 @@ class Peer:
 
     def _make_members(self, generation: int) -> None:
         settings = self._settings
-        profile = Profile(self.name, self.address, self._host, settings.zone)
+        profile = Profile(
+            self.name,
+            self.address,
+            self._host,
+            settings.zone,
+            since=int(self._started),
+        )
         self.members_service = MembersService(
             profile,
             list(dict.fromkeys([*settings.join, *self._home.contacts()])),
@@ -208,19 +218,33 @@ class Peer:
         self.links.serve("dial-back", self._dial_back)
 
     def _make_table(self, start: int) -> None:
-        settings = self._settings
-        storage: Storage = Memory()
-        if settings.storage == "log":
-            storage = Log(self._home.files("table"), self.name, Random())
         self.table_service = TableService(
             self.name,
-            storage,
+            self._storage("table"),
             start=start,
-            durability=settings.durability,
+            durability=self._settings.durability,
             fail=self.fail,
             address=self.address,
         )
         self.table_service.start()
+
+    def _make_records(self, start: int) -> None:
+        self.records = RecordsService(
+            self.name,
+            self._storage("records"),
+            start=start,
+            durability=self._settings.durability,
+            wires=self,
+            fail=self.fail,
+        )
+        alone = not self._settings.join and not self._home.contacts()
+        self.records.start(int(self._started), founding=alone)
+        self.links.on_post(RECORDS, self.records.posted)
+
+    def _storage(self, name: str) -> Storage:
+        if self._settings.storage == "memory":
+            return Memory()
+        return Log(self._home.files(name), self.name, Random())
 
     def _make_web(self, host: str) -> None:
         names = (socket.gethostname().lower(), addresses.parse(self.address)[0].lower())
@@ -236,6 +260,7 @@ class Peer:
             self._remembering.cancel()
             self._remember()
         self._server.close()
+        await self.records.stop()
         self.members_service.leave(Reason.STOPPED)
         await self.links.close("stopped by its owner")
         await asyncio.sleep(FAREWELL_S)  # The goodbyes need the sockets.
@@ -305,8 +330,10 @@ class Peer:
         log.info("%s", fact)
         if isinstance(fact, MemberLost | MemberLeft):
             self.links.forget(fact.peer)
+            self.records.gone(fact.peer)
         if isinstance(fact, MemberFound):
             self.links.expect(fact.profile.peer)
+            self.records.found(fact.profile.peer, fact.profile.since)
         if isinstance(fact, MemberFound | MemberLost | MemberLeft):
             self.links.hold(self._successors(self.name))
             self._remember_soon()

@@ -63,7 +63,9 @@ class Flow:
     def call(self, operation: str, *arguments: object) -> Handle:
         """An operation on datasets, numbers and expressions."""
         if not operation.isidentifier():
-            raise Misuse(f"operation {operation!r}: it is no name; see net.operations()")
+            raise Misuse(
+                f"operation {operation!r}: it is no name; see net.operations()"
+            )
         inner = ", ".join(written(each) for each in arguments)
         return Handle(self, f"{operation}({inner})")
 

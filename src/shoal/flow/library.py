@@ -84,7 +84,9 @@ class Library:
         found = [each for each in self.all() if tag in each.tags]
         if len(found) != 1:
             some = ", ".join(each.name for each in found[:5]) or "none"
-            raise NotFound(f"tag {tag}: it must name one dataset, and there are: {some}")
+            raise NotFound(
+                f"tag {tag}: it must name one dataset, and there are: {some}"
+            )
         return found[0]
 
     # Adding
@@ -99,7 +101,9 @@ class Library:
             parts = [part for part, _, _ in held]
             forms = {form: None for _, form, _ in held}
             if len(forms) > 1:
-                raise Misuse(f"{root}: its files do not agree on type and shape of rows")
+                raise Misuse(
+                    f"{root}: its files do not agree on type and shape of rows"
+                )
             gone = [old for _, _, old in held if old]
             record = await self._publish(name, next(iter(forms)), parts, gone, wish)
             await asyncio.to_thread(self._shelf.write)

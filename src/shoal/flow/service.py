@@ -237,7 +237,9 @@ class FlowService:
                 job = replace(job, state="failed", reason=str(error)[:1000])
                 break
         if job.state == "init":
-            job = replace(job, state="failed", reason="no peer could take it; run again")
+            job = replace(
+                job, state="failed", reason="no peer could take it; run again"
+            )
         await write_end(self._records, job, version)
 
     def _drive(self, _: PeerId, body: Raw) -> bytes:
@@ -307,7 +309,10 @@ class FlowService:
 
     def _told(self, record: Record) -> None:
         for waiter in self._waiting.get(record.id, []):
-            if not waiter.done() and _job.decode(record.body).state in ("done", "failed"):
+            if not waiter.done() and _job.decode(record.body).state in (
+                "done",
+                "failed",
+            ):
                 waiter.set_result(None)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

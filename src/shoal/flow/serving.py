@@ -67,7 +67,9 @@ class Whole:
         holder = next((each for each in part.holders if each in present), None)
         if holder is None:
             who = ", ".join(part.holders)
-            raise Unreachable(f"{self.record.name}: {part.name} lies with {who}, not here")
+            raise Unreachable(
+                f"{self.record.name}: {part.name} lies with {who}, not here"
+            )
         length = (wanted.stop - wanted.start) * self._row_bytes
         async for piece in self._rows.take(holder, wanted, length):
             yield piece

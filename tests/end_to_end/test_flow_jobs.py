@@ -85,8 +85,7 @@ def test_4_6_the_collector_holds_the_larger_one_or_any(science: Lab) -> None:
     assert science.run("real2bin(DS1, DS2)")["driver"] == science.nodes[1].name
     assert science.run("real2bin(DS2, DS1)")["driver"] == science.nodes[1].name
     drivers = {
-        science.run("real2bin(DS1, DS2)", collect="random")["driver"]
-        for _ in range(12)
+        science.run("real2bin(DS1, DS2)", collect="random")["driver"] for _ in range(12)
     }
     assert drivers == {science.nodes[1].name, science.nodes[2].name}
 

@@ -6,7 +6,6 @@ from shoal.client.pages import Pages
 from shoal.client.table import Table
 from shoal.core.machine import Address
 
-
 if TYPE_CHECKING:
     from shoal.client.handles import Handle
     from shoal.client.jobs import Flow, Job

@@ -61,7 +61,7 @@ class Asked:
             else:
                 records[leaf] = found
         expression = _filled(expression, numbers)
-        present = {peer: 0 for peer in self._present()}
+        present = dict.fromkeys(self._present(), 0)
         planned = plan(
             expression, records, present, self._me, rng=self._rng, collect=collect
         )

@@ -23,17 +23,24 @@ class Network:
         self._links = links
         self._streams = streams
         self._members = members
-        self.serve: Callable[[str, Handler], None] = links.serve
-        self.on_post: Callable[[str, Callable[[PeerId, Raw], None]], None] = (
-            links.on_post
-        )
-        self.serve_stream: Callable[[str, Serve], None] = streams.serve
 
     def ask(
         self, to: PeerId, topic: str, body: bytes, *, within_s: float
     ) -> asyncio.Future[Raw]:
         """Ask a peer."""
         return self._links.asking.ask(to, topic, body, within_s=within_s)
+
+    def serve(self, topic: str, handler: Handler) -> None:
+        """Say who answers requests."""
+        self._links.serve(topic, handler)
+
+    def on_post(self, topic: str, take: Callable[[PeerId, Raw], None]) -> None:
+        """Say who takes what needs no answer."""
+        self._links.on_post(topic, take)
+
+    def serve_stream(self, topic: str, serve: Serve) -> None:
+        """Say who serves streams."""
+        self._streams.serve(topic, serve)
 
     def post(self, to: PeerId, topic: str, body: bytes) -> None:
         """Send what needs no answer."""

@@ -135,7 +135,7 @@ def _ended(record: dict[str, Any]) -> None:
     if record["state"] == "failed":
         print(f"shoal: job {record['id']}: {record['reason']}", file=sys.stderr)
         return
-    value = record["dataset"] if record["dataset"] else record["value"]
+    value = record["dataset"] or record["value"]
     plan = record["plan"] or {}
     print(
         f"{record['expression']} = {value}   {record['duration_s']:.3g} s   "
@@ -187,8 +187,8 @@ def _why(record: dict[str, Any]) -> None:
     print(f", collected by {record['driver']}" if record["driver"] else "")
     if record["reason"]:
         print(f"  because {record['reason']}")
-    for name, id, version in record["inputs"]:
-        print(f"  reads {name}: dataset {id}, version {version}")
+    for name, dataset, version in record["inputs"]:
+        print(f"  reads {name}: dataset {dataset}, version {version}")
     for line in (record["plan"] or {}).get("why", ()):
         print(f"  {line}")
     for sub in record["subs"]:

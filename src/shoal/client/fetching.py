@@ -43,7 +43,7 @@ def array(pages: Pages, name: str) -> "np.ndarray[Any, Any]":
         npy.read_magic(head)
         shape, _, dtype = npy.read_array_header_1_0(head)
         rows = np.empty(shape, dtype)
-        left = memoryview(rows.reshape(-1).view(np.uint8))
+        left = memoryview(rows.reshape(-1).view(np.uint8).data)
         while left:
             count = response.readinto(left)
             if not count:

@@ -83,7 +83,7 @@ class Handle:
     # Writing it
 
     def __array_ufunc__(
-        self, function: "np.ufunc", method: str, *inputs: Any, **options: Any
+        self, function: "np.ufunc", method: str, *inputs: object, **options: object
     ) -> "Handle":
         if method != "__call__" or options:
             raise Misuse(
@@ -95,80 +95,80 @@ class Handle:
             return self._joined(inputs[0], sign, inputs[1])
         return self._flow.call(function.__name__, *inputs)
 
-    def _joined(self, left: Any, sign: str, right: Any) -> "Handle":
+    def _joined(self, left: object, sign: str, right: object) -> "Handle":
         text = f"({written(left)} {sign} {written(right)})"
         return Handle(self._flow, text)
 
-    def __add__(self, other: Any) -> "Handle":
+    def __add__(self, other: object) -> "Handle":
         return self._joined(self, "+", other)
 
-    def __radd__(self, other: Any) -> "Handle":
+    def __radd__(self, other: object) -> "Handle":
         return self._joined(other, "+", self)
 
-    def __sub__(self, other: Any) -> "Handle":
+    def __sub__(self, other: object) -> "Handle":
         return self._joined(self, "-", other)
 
-    def __rsub__(self, other: Any) -> "Handle":
+    def __rsub__(self, other: object) -> "Handle":
         return self._joined(other, "-", self)
 
-    def __mul__(self, other: Any) -> "Handle":
+    def __mul__(self, other: object) -> "Handle":
         return self._joined(self, "*", other)
 
-    def __rmul__(self, other: Any) -> "Handle":
+    def __rmul__(self, other: object) -> "Handle":
         return self._joined(other, "*", self)
 
-    def __truediv__(self, other: Any) -> "Handle":
+    def __truediv__(self, other: object) -> "Handle":
         return self._joined(self, "/", other)
 
-    def __rtruediv__(self, other: Any) -> "Handle":
+    def __rtruediv__(self, other: object) -> "Handle":
         return self._joined(other, "/", self)
 
-    def __floordiv__(self, other: Any) -> "Handle":
+    def __floordiv__(self, other: object) -> "Handle":
         return self._joined(self, "//", other)
 
-    def __rfloordiv__(self, other: Any) -> "Handle":
+    def __rfloordiv__(self, other: object) -> "Handle":
         return self._joined(other, "//", self)
 
-    def __mod__(self, other: Any) -> "Handle":
+    def __mod__(self, other: object) -> "Handle":
         return self._joined(self, "%", other)
 
-    def __rmod__(self, other: Any) -> "Handle":
+    def __rmod__(self, other: object) -> "Handle":
         return self._joined(other, "%", self)
 
-    def __pow__(self, other: Any) -> "Handle":
+    def __pow__(self, other: object) -> "Handle":
         return self._joined(self, "**", other)
 
-    def __rpow__(self, other: Any) -> "Handle":
+    def __rpow__(self, other: object) -> "Handle":
         return self._joined(other, "**", self)
 
-    def __and__(self, other: Any) -> "Handle":
+    def __and__(self, other: object) -> "Handle":
         return self._joined(self, "&", other)
 
-    def __rand__(self, other: Any) -> "Handle":
+    def __rand__(self, other: object) -> "Handle":
         return self._joined(other, "&", self)
 
-    def __or__(self, other: Any) -> "Handle":
+    def __or__(self, other: object) -> "Handle":
         return self._joined(self, "|", other)
 
-    def __ror__(self, other: Any) -> "Handle":
+    def __ror__(self, other: object) -> "Handle":
         return self._joined(other, "|", self)
 
-    def __xor__(self, other: Any) -> "Handle":
+    def __xor__(self, other: object) -> "Handle":
         return self._joined(self, "^", other)
 
-    def __rxor__(self, other: Any) -> "Handle":
+    def __rxor__(self, other: object) -> "Handle":
         return self._joined(other, "^", self)
 
-    def __lt__(self, other: Any) -> "Handle":
+    def __lt__(self, other: object) -> "Handle":
         return self._joined(self, "<", other)
 
-    def __le__(self, other: Any) -> "Handle":
+    def __le__(self, other: object) -> "Handle":
         return self._joined(self, "<=", other)
 
-    def __gt__(self, other: Any) -> "Handle":
+    def __gt__(self, other: object) -> "Handle":
         return self._joined(self, ">", other)
 
-    def __ge__(self, other: Any) -> "Handle":
+    def __ge__(self, other: object) -> "Handle":
         return self._joined(self, ">=", other)
 
     def __eq__(self, other: object) -> "Handle":  # type: ignore[override]

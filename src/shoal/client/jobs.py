@@ -46,7 +46,7 @@ class Flow:
         found: dict[str, Any] = self._pages.get(f"/api/datasets/{quote(name, safe='')}")
         return found
 
-    def add(self, path: str, **wishes: Any) -> dict[str, Any]:
+    def add(self, path: str, **wishes: object) -> dict[str, Any]:
         """Publish a file or a folder of the peer's machine."""
         wish = {"path": path, **wishes}
         record: dict[str, Any] = self._pages.post("/api/datasets", wish)

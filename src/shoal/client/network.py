@@ -33,7 +33,11 @@ class Client(Pages):
 
         return DatasetHandle(self.flow, dataset)
 
-    def run(self, expression: "str | Handle", **wishes: Any) -> "Job":
+    def run(
+        self,
+        expression: "str | Handle",
+        **wishes: Any,  # noqa: ANN401 - as `Flow.run` takes them.
+    ) -> "Job":
         """Begin to compute something; returns at once."""
         return self.flow.run(expression, **wishes)
 

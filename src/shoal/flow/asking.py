@@ -1,4 +1,4 @@
-"""From a text to a plan: which datasets it names, whether it makes sense, who does it."""
+"""From a text to a plan: which datasets it names, does it make sense, who does what."""
 
 from collections.abc import Callable
 from random import Random

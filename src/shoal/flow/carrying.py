@@ -34,7 +34,7 @@ from shoal.flow.messages import (
     Wanted,
     row_bytes,
 )
-from shoal.flow.rows import Rows
+from shoal.flow.rows import Rows, Streaming
 from shoal.flow.shelf import Held, Shelf
 
 ORDER = "flow-carry"
@@ -74,7 +74,12 @@ class Carrier:
     """Carries steps out."""
 
     def __init__(
-        self, me: PeerId, workers: Working, shelf: Shelf, directory: Path
+        self,
+        me: PeerId,
+        workers: Working,
+        shelf: Shelf,
+        streams: Streaming,
+        directory: Path,
     ) -> None:
         self._me = me
         self._workers = workers
@@ -82,7 +87,7 @@ class Carrier:
         self._scratch = directory / "scratch"
         self._results = directory / "results"
         self._made: dict[tuple[str, int], _Made] = {}
-        self.rows: Rows
+        self.rows = Rows(streams, self.find)
         for path in (self._scratch, self._results):
             path.mkdir(parents=True, exist_ok=True)
         for left in self._scratch.iterdir():  # Of the last life.
@@ -127,7 +132,7 @@ class Carrier:
     async def _product(
         self, order: Order, product: Product, borrowed: AsyncExitStack, moved: list[int]
     ) -> Source:
-        """What another step made: here already, or fetched for as long as we need it."""
+        """What another step made: it is here, or fetched for as long as we need it."""
         holder = order.sources[product.step]
         wanted = Wanted(product.start, product.stop, job=order.job, step=product.step)
         try:

@@ -1,7 +1,8 @@
 """What partials, and the numbers they come to, come to in the end."""
 
-from shoal.flow import kernel, reductions
+from shoal.flow import reductions
 from shoal.flow.expressions import Expression
+from shoal.flow.kernel import number_of
 from shoal.flow.messages import Reduction
 from shoal.flow.protocol import Number
 
@@ -15,4 +16,4 @@ def combine(reduction: Reduction, partials: list[bytes]) -> Number:
 def finished(expression: Expression, values: dict[int, Number]) -> Number:
     """An expression of numbers: its inputs are those of reductions."""
     places = [values[number] for number in sorted(values)]
-    return kernel.number_of(expression, places)
+    return number_of(expression, places)

@@ -1,4 +1,4 @@
-"""The datasets of the network, as this peer knows them, and the files it adds to them."""
+"""The datasets of the network, as a peer knows them, and the files it adds to them."""
 
 import asyncio
 import time
@@ -68,11 +68,11 @@ class Library:
         return sorted(records, key=lambda record: natural(record.name))
 
     async def find(self, name: str) -> DatasetRecord:
-        """The dataset of that name or id, or `NotFound`, asked of the keeper if need be."""
+        """The dataset of that name or id, or `NotFound`; the keeper is asked last."""
         known = {each.id: each for each in self._records.list(KIND)}
-        for id in (dataset_id(name), name):
-            if id in known:
-                return _decoder.decode(known[id].body)
+        for each in (dataset_id(name), name):
+            if each in known:
+                return _decoder.decode(known[each].body)
         if record := await self._records.read(KIND, dataset_id(name)):
             return _decoder.decode(record.body)
         if record := await self._records.read(KIND, name):
@@ -124,17 +124,17 @@ class Library:
                 f"{file}: it was changed after it was added; add it with --replace, or "
                 "under another --name"
             )
-        if before and before.stamp == found.stamp:
-            id = before.part
-        else:
-            id = await self._digest(file, found, size)
+        same = before and before.stamp == found.stamp
+        known = (
+            before.part if before and same else await self._digest(file, found, size)
+        )
         held = Held(
-            *(id, dataset, file.name, str(file), found.offset, found.form, found.rows),
-            stamp=found.stamp,
+            *(known, dataset, file.name, str(file), found.offset),
+            *(found.form, found.rows, found.stamp),
         )
         self._shelf.put(held)
-        part = Part(id, found.rows, size, file.name, (self._me,), place=wish.place)
-        old = before.part if before and before.part != id else None
+        part = Part(known, found.rows, size, file.name, (self._me,), place=wish.place)
+        old = before.part if before and before.part != known else None
         return part, found.form, old
 
     async def _digest(self, file: Path, found: Inspected, size: int) -> str:
@@ -187,7 +187,9 @@ class Library:
 
 def only(known: dict[str, Record], prefix: str, what: str) -> Record:
     """The one whose id begins so, or `NotFound`."""
-    found = [id for id in known if id.startswith(prefix)] if len(prefix) > 1 else []
+    found = (
+        [each for each in known if each.startswith(prefix)] if len(prefix) > 1 else []
+    )
     if len(found) == 1:
         return known[found[0]]
     if found:

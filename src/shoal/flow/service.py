@@ -27,16 +27,19 @@ from shoal.flow.messages import DatasetRecord, JobRecord, Plan
 from shoal.flow.operations import LIBRARY
 from shoal.flow.publishing import shown
 from shoal.flow.records import Record, Records
-from shoal.flow.rows import TOPIC, Rows, Streaming
+from shoal.flow.rows import TOPIC, Streaming
 from shoal.flow.serving import Whole
 from shoal.flow.shelf import Shelf
 from shoal.flow.workers import Workers
 from shoal.net.asking import Handler
 from shoal.net.streams import Serve
 
+__all__ = ["DatasetRecord", "FlowService", "JobRecord", "Question", "Whole", "Wish"]
+
 log = logging.getLogger(__name__)
 
 KIND = "job"
+ENDED = ("done", "failed")
 DRIVE, LIVE = "flow-drive", "flow-live"
 
 # A peer that does not take a job over by then is asked no more.
@@ -84,8 +87,8 @@ class FlowService:
         self._fail = fail
         self._workers = Workers(workers, fail)
         self._shelf = Shelf(disk)
-        self._carrier = Carrier(me, self._workers, self._shelf, directory)
-        self._rows = self._carrier.rows = Rows(network, self._carrier.find)
+        self._carrier = Carrier(me, self._workers, self._shelf, network, directory)
+        self._rows = self._carrier.rows
         self._driver = Driver(me, network, records, self._carrier, fail)
         self.library = Library(me, records, self._workers, self._shelf)
         self._asked = Asked(self.library, records, network.present, me, Random())
@@ -98,14 +101,14 @@ class FlowService:
         network.serve_stream(TOPIC, self._rows.give)
         records.watch(KIND, self._told)
 
-    async def start(self, data: tuple[str, ...] = ()) -> None:
+    async def start(self, data: tuple[Path, ...] = ()) -> None:
         """Begin to work; add these files and folders."""
         await self._workers.start()
         for job in self.jobs():  # Driven by our last life, which forgot them.
-            if job.driver == self._me and job.state in ("init", "active"):
+            if job.driver == self._me and job.state not in ENDED:
                 self._spawn(self._give_up(job.id, f"{self._me}, its driver, restarted"))
         for path in data:
-            await self.library.add(Wish(path, replace=True))
+            await self.library.add(Wish(str(path), replace=True))
 
     async def stop(self) -> None:
         """Work no more."""
@@ -119,14 +122,14 @@ class FlowService:
         self._driver.lost(peer)
         self._carrier.lost(peer)
         for job in self.jobs():
-            if job.driver == peer and job.state in ("init", "active"):
-                if self._cares_for(job):
-                    self._spawn(self._take_over(job.id, peer))
+            open_ = job.driver == peer and job.state not in ENDED
+            if open_ and self._cares_for(job):
+                self._spawn(self._take_over(job.id, peer))
 
     # Jobs
 
     async def submit(self, question: Question) -> JobRecord:
-        """Take a job on. What is wrong with more than its text is told by its record."""
+        """Take a job on. What is wrong beyond its text is told by its record."""
         parse(question.expression)
         job = JobRecord(
             *("j" + _letters(), question.expression, "init", time.time(), self._me),
@@ -153,24 +156,24 @@ class FlowService:
         found = [_job.decode(each.body) for each in self._records.list(KIND)]
         return sorted(found, key=lambda job: job.submitted, reverse=True)
 
-    async def job(self, id: str) -> JobRecord:
+    async def job(self, name: str) -> JobRecord:
         """A job as it is now, told by its driver while it is under way."""
-        record = await self._record(id)
+        record = await self._record(name)
         job = _job.decode(record.body)
-        if job.state in ("done", "failed") or job.driver is None:
+        if job.state in ENDED or job.driver is None:
             return job
         return await self._ask_driver(job) or job
 
-    async def wait(self, id: str, within_s: float) -> JobRecord:
+    async def wait(self, name: str, within_s: float) -> JobRecord:
         """A job when it has ended, or as it is then."""
-        job = await self.job(id)
-        if job.state in ("done", "failed"):
+        job = await self.job(name)
+        if job.state in ENDED:
             return job
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(job.id, []).append(waiter)
         try:
             latest = _job.decode((await self._record(job.id)).body)
-            if latest.state not in ("done", "failed"):
+            if latest.state not in ENDED:
                 await asyncio.wait([waiter], timeout=within_s)
         finally:
             self._waiting[job.id].remove(waiter)
@@ -258,7 +261,8 @@ class FlowService:
             answer = await self._network.ask(
                 job.driver, LIVE, _encode(job.id), within_s=LIVE_S
             )
-            return decoded(_found, answer)
+            found: JobRecord | None = decoded(_found, answer)
+            return found
         except ShoalError:
             return None
 
@@ -270,41 +274,41 @@ class FlowService:
         asked = job.asked if job.asked in present else min(present)
         return asked == self._me
 
-    async def _take_over(self, id: str, lost: PeerId) -> None:
+    async def _take_over(self, name: str, lost: PeerId) -> None:
         """Begin it again with those who are left."""
         try:
-            record = await self._record(id)
+            record = await self._record(name)
             job = _job.decode(record.body)
-            if job.driver != lost or job.state in ("done", "failed"):
+            if job.driver != lost or job.state in ENDED:
                 return
             job = await self._planned(job)
-            version = await self._records.swap(KIND, id, record.version, _encode(job))
+            version = await self._records.swap(KIND, name, record.version, _encode(job))
         except ShoalError as error:
-            await self._give_up(id, f"{lost}, its driver, was lost, and then: {error}")
+            await self._give_up(name, f"its driver, {lost}, was lost; {error}")
             return
         await self._hand_over(job, version)
 
-    async def _give_up(self, id: str, reason: str) -> None:
+    async def _give_up(self, name: str, reason: str) -> None:
         try:
-            record = await self._record(id)
+            record = await self._record(name)
         except ShoalError as error:
-            log.warning("job %s cannot be given up: %s", id, error)
+            log.warning("job %s cannot be given up: %s", name, error)
             return
         job = _job.decode(record.body)
-        if job.state not in ("done", "failed"):
+        if job.state not in ENDED:
             ended = replace(job, state="failed", reason=reason[:1000])
             await write_end(self._records, ended, record.version)
 
     # Records
 
-    async def _record(self, id: str) -> Record:
+    async def _record(self, name: str) -> Record:
         """As the keeper knows it; ids may be cut short."""
-        if record := await self._records.read(KIND, id):
+        if record := await self._records.read(KIND, name):
             return record
         known = {each.id: each for each in self._records.list(KIND)}
-        record = await self._records.read(KIND, only(known, id, KIND).id)
+        record = await self._records.read(KIND, only(known, name, KIND).id)
         if record is None:
-            raise NotFound(f"job {id}: it is kept no more")
+            raise NotFound(f"job {name}: it is kept no more")
         return record
 
     def _told(self, record: Record) -> None:

@@ -4,13 +4,15 @@ from collections.abc import AsyncIterator, Callable
 
 from shoal.core.machine import PeerId
 from shoal.errors import ShoalError, Unreachable
-from shoal.flow.files import npy_head
 from shoal.flow.messages import DatasetRecord, Part, Source, Wanted, row_bytes
+from shoal.flow.npy import npy_head
 from shoal.flow.rows import Rows, read
 
 
 class Whole:
     """One dataset, read from its holders."""
+
+    BREAKS = (ShoalError, OSError)  # What may end it midway.
 
     def __init__(
         self,
@@ -73,6 +75,3 @@ class Whole:
         length = (wanted.stop - wanted.start) * self._row_bytes
         async for piece in self._rows.take(holder, wanted, length):
             yield piece
-
-
-Broken = (ShoalError, OSError)  # What reading may raise midway.

@@ -9,24 +9,28 @@ import time
 from typing import Any
 
 import numpy as np
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster  # type: ignore[import-not-found]
 
 from bench.comparison import obey
 
 
 def real2bin(rows: Any) -> Any:
+    """Of all rows."""
     return (np.floor(rows) % 2).astype(np.uint8)
 
 
 def added(one: Any, other: Any) -> Any:
+    """Both together."""
     return one + other
 
 
 def mean(rows: Any) -> float:
+    """Of all rows."""
     return float(rows.mean())
 
 
 def main() -> None:
+    """Do what is asked, until nobody asks."""
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     client = Client(cluster)
     places = list(client.scheduler_info()["workers"])

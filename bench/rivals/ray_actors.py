@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import numpy as np
-import ray
+import ray  # type: ignore[import-not-found]
 
 from bench.comparison import obey
 
@@ -42,6 +42,7 @@ def _real2bin(rows: Any) -> Any:
 
 
 def main() -> None:
+    """Do what is asked, until nobody asks."""
     ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR)
     first, second = (Holder.remote(path) for path in sys.argv[1:])
 

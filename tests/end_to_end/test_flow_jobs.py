@@ -75,10 +75,10 @@ def test_4_4_a_mother_and_two_subs_are_the_same_at_every_peer(science: Lab) -> N
 
 
 def test_4_5_any_peer_answers_the_same(science: Lab) -> None:
-    id = science.run("mean(DS1)")["id"]
-    told = [science.flow(n).job(id).record for n in range(3)]
+    name = science.run("mean(DS1)")["id"]
+    told = [science.flow(n).job(name).record for n in range(3)]
     assert told[0] == told[1] == told[2]
-    assert science.flow(1).job(id[:8]).id == id
+    assert science.flow(1).job(name[:8]).id == name
 
 
 def test_4_6_the_collector_holds_the_larger_one_or_any(science: Lab) -> None:
@@ -122,7 +122,7 @@ def test_4_11_an_unknown_dataset_fails_by_name(science: Lab) -> None:
 
 def test_4_14_a_tag_finds_the_result(science: Lab) -> None:
     record = science.run("real2bin(DS1)", tags=["first", "odd ones"])
-    [found] = [e for e in science.flow().jobs("odd ones")]
+    [found] = science.flow().jobs("odd ones")
     assert found["dataset"] == record["dataset"]
     wait_until(lambda: science.flow(2).datasets("odd ones"), 10, "the tag to be known")
     [dataset] = science.flow(2).datasets("odd ones")

@@ -135,7 +135,7 @@ def _ended(record: dict[str, Any]) -> None:
     if record["state"] == "failed":
         print(f"shoal: job {record['id']}: {record['reason']}", file=sys.stderr)
         return
-    value = record["dataset"] or record["value"]
+    value = record["value"] if record["dataset"] is None else record["dataset"]
     plan = record["plan"] or {}
     print(
         f"{record['expression']} = {value}   {record['duration_s']:.3g} s   "
@@ -167,7 +167,7 @@ def _list(records: list[dict[str, Any]]) -> None:
     for title in ("expression", "result", "tags"):
         table.add_column(title, overflow="fold")
     for each in records:
-        value = each["dataset"] or each["value"]
+        value = each["value"] if each["dataset"] is None else each["dataset"]
         table.add_row(
             each["id"],
             each["state"],

@@ -76,7 +76,7 @@ class Rows:
             async for chunk in self.take(peer, wanted, size_bytes):
                 await asyncio.to_thread(file.write, chunk)
         except BaseException:
-            to.unlink(missing_ok=True)
+            await asyncio.to_thread(to.unlink, missing_ok=True)
             raise
         finally:
             await asyncio.to_thread(file.close)

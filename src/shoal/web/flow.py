@@ -1,6 +1,7 @@
 """Jobs and datasets over HTTP: expressions in, records out, rows as `.npy` files."""
 
 import re
+from math import isfinite
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
@@ -124,9 +125,15 @@ def told(job: JobRecord, *, plan: bool = True) -> dict[str, Any]:
     """A job, as JSON tells it."""
     found: dict[str, Any] = msgspec.to_builtins(job)
     found["sub_op_count"] = len(job.subs)
+    found["value"] = _plain(job.value.value) if job.value else None
     if not plan:
         del found["plan"]
     return found
+
+
+def _plain(value: float) -> float | str:
+    """A number of JSON, which has no word for some."""
+    return value if isfinite(value) else str(value)
 
 
 async def _body(request: web.BaseRequest, kind: type[_Kind]) -> _Kind:

@@ -202,7 +202,7 @@ def write_rows(target: str, chunks: Iterable[Rows], form: Form, rows: int) -> No
     name, half = os.path.basename(target), target + HALF
     with _told_of_disk(name):
         if os.path.lexists(target):
-            raise FileExistsError(target)
+            raise FileExistsError(errno.EEXIST, "there already", target)
         number = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
     try:
         with _told_of_disk(name):
@@ -220,8 +220,8 @@ def write_rows(target: str, chunks: Iterable[Rows], form: Form, rows: int) -> No
 def _write_all(number: int, chunks: Iterable[Rows], form: Form, rows: int) -> None:
     kind, written = np.dtype(form.kind), 0
     for chunk in chunks:
-        ready = np.ascontiguousarray(chunk)
-        assert ready.dtype == kind, f"{ready.dtype} rows, not {kind}"
+        # Another order of bytes is the same numbers; another type is a mistake.
+        ready = chunk.astype(kind, order="C", casting="equiv", copy=False)
         assert ready.shape[1:] == form.trailing, f"rows of shape {ready.shape}"
         written += len(ready)
         rest = ready.data.cast("B") if ready.nbytes else memoryview(b"")

@@ -60,10 +60,10 @@ class Worker(asyncio.Protocol):
     def __init__(
         self,
         heard: Callable[["Worker", Outcome], None],
-        kill: Callable[["Worker"], None],
+        hung_up: Callable[["Worker"], None],
     ) -> None:
         self._heard = heard
-        self._kill = kill
+        self._hung_up = hung_up
         self._frames = FrameReader()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -71,6 +71,7 @@ class Worker(asyncio.Protocol):
         self.pid = 0
         self.ready: Future[None] = self._loop.create_future()
         self.ended: Future[str] = self._loop.create_future()  # How, in words.
+        self.closed: Future[None] = self._loop.create_future()
 
     @property
     def gone(self) -> bool:
@@ -119,10 +120,10 @@ class Worker(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """It is over, or will be."""
         self._transport = None
+        self.closed.set_result(None)
         if self._status:
             self.end(self._status)
-        else:
-            self._kill(self)
+        self._hung_up(self)
 
 
 class Nursery:
@@ -140,11 +141,12 @@ class Nursery:
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._gone: Future[None] = self._loop.create_future()
+        self._talking: dict[Worker, None] = {}
         self.workers: dict[int, Worker] = {}
 
     async def hire(self) -> Worker:
         """A worker that is ready, or `WorkerLost`."""
-        worker = Worker(self._heard, self.kill)
+        worker = Worker(self._heard, self._hung_up)
         try:
             async with asyncio.timeout(BIRTH_S):
                 await self._bear(worker)
@@ -177,6 +179,13 @@ class Nursery:
             await asyncio.wait([gone], timeout=STOP_S)
             if not gone.done():
                 self._lose("did not end when it was told to")
+        if closing := [each.closed for each in self._talking]:
+            await asyncio.wait(closing, timeout=STOP_S)
+
+    def _hung_up(self, worker: Worker) -> None:
+        """Who talks to us no more is of no use, if it lives."""
+        self._talking.pop(worker, None)
+        self.kill(worker)
 
     async def _bear(self, worker: Worker) -> None:
         """Have a process forked that this worker stands for."""
@@ -185,6 +194,7 @@ class Nursery:
         ours, theirs = socket.socketpair()
         with theirs:
             ours.setblocking(False)
+            self._talking[worker] = None
             await self._loop.create_unix_connection(lambda: worker, sock=ours)
             born: Future[int] = self._loop.create_future()
             self._expecting.append((worker, born))
@@ -265,7 +275,7 @@ class Nursery:
         if not self._stopping:
             log.warning("%s", why)
         for worker in self.workers.values():
-            worker.collected("was lost with its forkserver")
+            worker.end("was lost with its forkserver")
         self.workers.clear()
         for _, born in self._expecting:
             if not born.done():

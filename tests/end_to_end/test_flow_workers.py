@@ -13,6 +13,7 @@ import pytest
 
 from shoal.errors import (
     Misuse,
+    NotFound,
     OutOfMemory,
     OutOfTime,
     Overloaded,
@@ -269,6 +270,31 @@ def test_workers_that_cannot_begin_are_told_with_the_cause() -> None:
             Workers(0, lambda error: None)
 
     asyncio.run(main())
+
+
+def test_who_waits_is_told_when_no_worker_can_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And when one can be had again, all goes on."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    needed = tmp_path / "needed.py"
+    needed.touch()
+
+    async def story(workers: Workers) -> None:
+        (pid,) = workers.pids
+        needed.unlink()
+        os.kill(parent(pid), signal.SIGKILL)
+        await until(lambda: not workers.pids)
+        asked = [workers.run(Inspect("/nowhere"), within_s=1.0) for _ in range(3)]
+        for told in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(told, WorkerLost)
+            assert "No module named 'needed'" in str(told)
+        needed.touch()
+        await until(lambda: workers.pids)
+        with pytest.raises(NotFound):
+            await workers.run(Inspect("/nowhere"), within_s=PATIENCE_S)
+
+    play(story, preload=["needed"])
 
 
 def test_stopping_tells_who_waits_and_leaves_nobody(endless: Path, loop: Loop) -> None:

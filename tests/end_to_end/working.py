@@ -43,9 +43,8 @@ def play(play: Play[T], loop: Loop = LOOPS[0], count: int = 1, **settings: Any) 
     bugs: list[Exception] = []
 
     async def main() -> T:
-        workers = Workers(
-            count, bugs.append, preload=["tests.end_to_end.kernel"], **settings
-        )
+        preload = ["tests.end_to_end.kernel", *settings.pop("preload", [])]
+        workers = Workers(count, bugs.append, preload=preload, **settings)
         await workers.start()
         try:
             async with asyncio.timeout(PATIENCE_S * 2):

@@ -46,6 +46,8 @@ READ_BYTES = 1 << 20
 # FIFOs do not wait for a writer, terminals are not taken over.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
 # EFBIG: the process may not write such large files; to the user it is the same.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -203,7 +205,7 @@ def write_rows(target: str, chunks: Iterable[Rows], form: Form, rows: int) -> No
     with _told_of_disk(name):
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "there already", target)
-        number = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+        number = os.open(half, _CREATE, 0o600)
     try:
         with _told_of_disk(name):
             _write_all(number, chunks, form, rows)

@@ -61,9 +61,11 @@ class Worker(asyncio.Protocol):
         self,
         heard: Callable[["Worker", Outcome], None],
         hung_up: Callable[["Worker"], None],
+        fail: Callable[[Exception], None],
     ) -> None:
         self._heard = heard
         self._hung_up = hung_up
+        self._fail = fail
         self._frames = FrameReader()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -116,6 +118,8 @@ class Worker(asyncio.Protocol):
                     self.ready.set_result(None)
         except MalformedMessage as error:  # It runs code of users: it may say anything.
             self.end(f"said what no worker says, {error}")
+        except Exception as error:  # asyncio would only log it.
+            self._fail(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         """It is over, or will be."""
@@ -130,10 +134,14 @@ class Nursery:
     """Hires workers, and hears how they end."""
 
     def __init__(
-        self, settings: Settings, heard: Callable[[Worker, Outcome], None]
+        self,
+        settings: Settings,
+        heard: Callable[[Worker, Outcome], None],
+        fail: Callable[[Exception], None],
     ) -> None:
         self._settings = settings
         self._heard = heard
+        self._fail = fail
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._frames = FrameReader()
@@ -146,7 +154,7 @@ class Nursery:
 
     async def hire(self) -> Worker:
         """A worker that is ready, or `WorkerLost`."""
-        worker = Worker(self._heard, self._hung_up)
+        worker = Worker(self._heard, self._hung_up, self._fail)
         try:
             async with asyncio.timeout(BIRTH_S):
                 await self._bear(worker)
@@ -156,6 +164,11 @@ class Nursery:
         except TimeoutError as error:
             self._lose(f"did nothing for {BIRTH_S:g} s")
             raise WorkerLost("workers: the system is too slow to start one") from error
+        except OSError as error:
+            raise WorkerLost(
+                f"workers: none can be started, {error.strerror}; "
+                "try again when the machine has room"
+            ) from error
         except BaseException:
             worker.end("was not wanted")
             raise
@@ -215,12 +228,9 @@ class Nursery:
                 stderr=subprocess.PIPE,
                 cwd="/",
             )
-        except OSError as error:
+        except OSError:
             ours.close()
-            raise WorkerLost(
-                f"workers: {sys.executable} cannot be started, {error.strerror}; "
-                "try again when the machine has room"
-            ) from error
+            raise
         finally:
             theirs.close()
         ours.setblocking(False)
@@ -237,6 +247,12 @@ class Nursery:
             self._lose(f"was lost, {error.strerror}")
 
     def _hear(self) -> None:
+        try:
+            self._listen()
+        except Exception as error:  # asyncio would only log it.
+            self._fail(error)
+
+    def _listen(self) -> None:
         assert self._control
         try:
             data = self._control.recv(READ_BYTES)

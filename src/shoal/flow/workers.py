@@ -97,7 +97,7 @@ class Workers:
         self._max_queued = max_queued
         memory_bytes = memory_bytes or _quarter_of_memory()
         settings = Settings(memory_bytes, (*PRELOAD, *preload))
-        self._nursery = Nursery(settings, self._heard)
+        self._nursery = Nursery(settings, self._heard, fail)
         self._waiting: OrderedDict[_Errand, None] = OrderedDict()
         self._busy: dict[Worker, _Errand] = {}
         self._idle: dict[Worker, None] = {}
@@ -291,4 +291,7 @@ def _remove_half(task: Task) -> None:
 
 def _quarter_of_memory() -> int:
     """A guess: four large tasks at once fill a machine, and no more."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    except (ValueError, OSError):  # The system does not say.
+        return 1 << 30

@@ -46,6 +46,8 @@ READ_BYTES = 1 << 20
 # FIFOs do not wait for a writer, terminals are not taken over.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
 # EFBIG: the process may not write such large files; to the user it is the same.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -202,8 +204,8 @@ def write_rows(target: str, chunks: Iterable[Rows], form: Form, rows: int) -> No
     name, half = os.path.basename(target), target + HALF
     with _told_of_disk(name):
         if os.path.lexists(target):
-            raise FileExistsError(target)
-        number = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+            raise FileExistsError(errno.EEXIST, "there already", target)
+        number = os.open(half, _CREATE, 0o600)
     try:
         with _told_of_disk(name):
             _write_all(number, chunks, form, rows)
@@ -220,8 +222,8 @@ def write_rows(target: str, chunks: Iterable[Rows], form: Form, rows: int) -> No
 def _write_all(number: int, chunks: Iterable[Rows], form: Form, rows: int) -> None:
     kind, written = np.dtype(form.kind), 0
     for chunk in chunks:
-        ready = np.ascontiguousarray(chunk)
-        assert ready.dtype == kind, f"{ready.dtype} rows, not {kind}"
+        # Another order of bytes is the same numbers; another type is a mistake.
+        ready = chunk.astype(kind, order="C", casting="equiv", copy=False)
         assert ready.shape[1:] == form.trailing, f"rows of shape {ready.shape}"
         written += len(ready)
         rest = ready.data.cast("B") if ready.nbytes else memoryview(b"")

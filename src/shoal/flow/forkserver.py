@@ -119,16 +119,22 @@ class Forkserver:
 
     def serve(self) -> None:
         """Until the asker has gone."""
-        with suppress(ConnectionError):
-            while True:
-                asker = self._asker.fileno()
-                readable, _, _ = select([asker, self._ended], [], [])
-                if self._ended in readable:
-                    self._collect()
-                if asker in readable and not self._hear():
-                    break
-        for pid in self._children:
-            os.kill(pid, signal.SIGKILL)
+        try:
+            while self._turn():
+                pass
+        except ConnectionError:
+            pass  # Nobody is told any more.
+        finally:
+            for pid in self._children:
+                os.kill(pid, signal.SIGKILL)
+
+    def _turn(self) -> bool:
+        """Do what there is to do; false when the asker has gone."""
+        asker = self._asker.fileno()
+        readable, _, _ = select([asker, self._ended], [], [])
+        if self._ended in readable:
+            self._collect()
+        return asker not in readable or self._hear()
 
     def _hear(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(

@@ -60,10 +60,12 @@ class Worker(asyncio.Protocol):
     def __init__(
         self,
         heard: Callable[["Worker", Outcome], None],
-        kill: Callable[["Worker"], None],
+        hung_up: Callable[["Worker"], None],
+        fail: Callable[[Exception], None],
     ) -> None:
         self._heard = heard
-        self._kill = kill
+        self._hung_up = hung_up
+        self._fail = fail
         self._frames = FrameReader()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -71,6 +73,7 @@ class Worker(asyncio.Protocol):
         self.pid = 0
         self.ready: Future[None] = self._loop.create_future()
         self.ended: Future[str] = self._loop.create_future()  # How, in words.
+        self.closed: Future[None] = self._loop.create_future()
 
     @property
     def gone(self) -> bool:
@@ -115,24 +118,30 @@ class Worker(asyncio.Protocol):
                     self.ready.set_result(None)
         except MalformedMessage as error:  # It runs code of users: it may say anything.
             self.end(f"said what no worker says, {error}")
+        except Exception as error:  # asyncio would only log it.
+            self._fail(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         """It is over, or will be."""
         self._transport = None
+        self.closed.set_result(None)
         if self._status:
             self.end(self._status)
-        else:
-            self._kill(self)
+        self._hung_up(self)
 
 
 class Nursery:
     """Hires workers, and hears how they end."""
 
     def __init__(
-        self, settings: Settings, heard: Callable[[Worker, Outcome], None]
+        self,
+        settings: Settings,
+        heard: Callable[[Worker, Outcome], None],
+        fail: Callable[[Exception], None],
     ) -> None:
         self._settings = settings
         self._heard = heard
+        self._fail = fail
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._frames = FrameReader()
@@ -140,11 +149,12 @@ class Nursery:
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._gone: Future[None] = self._loop.create_future()
+        self._talking: dict[Worker, None] = {}
         self.workers: dict[int, Worker] = {}
 
     async def hire(self) -> Worker:
         """A worker that is ready, or `WorkerLost`."""
-        worker = Worker(self._heard, self.kill)
+        worker = Worker(self._heard, self._hung_up, self._fail)
         try:
             async with asyncio.timeout(BIRTH_S):
                 await self._bear(worker)
@@ -154,6 +164,11 @@ class Nursery:
         except TimeoutError as error:
             self._lose(f"did nothing for {BIRTH_S:g} s")
             raise WorkerLost("workers: the system is too slow to start one") from error
+        except OSError as error:
+            raise WorkerLost(
+                f"workers: none can be started, {error.strerror}; "
+                "try again when the machine has room"
+            ) from error
         except BaseException:
             worker.end("was not wanted")
             raise
@@ -177,6 +192,13 @@ class Nursery:
             await asyncio.wait([gone], timeout=STOP_S)
             if not gone.done():
                 self._lose("did not end when it was told to")
+        if closing := [each.closed for each in self._talking]:
+            await asyncio.wait(closing, timeout=STOP_S)
+
+    def _hung_up(self, worker: Worker) -> None:
+        """Who talks to us no more is of no use, if it lives."""
+        self._talking.pop(worker, None)
+        self.kill(worker)
 
     async def _bear(self, worker: Worker) -> None:
         """Have a process forked that this worker stands for."""
@@ -185,6 +207,7 @@ class Nursery:
         ours, theirs = socket.socketpair()
         with theirs:
             ours.setblocking(False)
+            self._talking[worker] = None
             await self._loop.create_unix_connection(lambda: worker, sock=ours)
             born: Future[int] = self._loop.create_future()
             self._expecting.append((worker, born))
@@ -205,12 +228,9 @@ class Nursery:
                 stderr=subprocess.PIPE,
                 cwd="/",
             )
-        except OSError as error:
+        except OSError:
             ours.close()
-            raise WorkerLost(
-                f"workers: {sys.executable} cannot be started, {error.strerror}; "
-                "try again when the machine has room"
-            ) from error
+            raise
         finally:
             theirs.close()
         ours.setblocking(False)
@@ -227,6 +247,12 @@ class Nursery:
             self._lose(f"was lost, {error.strerror}")
 
     def _hear(self) -> None:
+        try:
+            self._listen()
+        except Exception as error:  # asyncio would only log it.
+            self._fail(error)
+
+    def _listen(self) -> None:
         assert self._control
         try:
             data = self._control.recv(READ_BYTES)
@@ -265,7 +291,7 @@ class Nursery:
         if not self._stopping:
             log.warning("%s", why)
         for worker in self.workers.values():
-            worker.collected("was lost with its forkserver")
+            worker.end("was lost with its forkserver")
         self.workers.clear()
         for _, born in self._expecting:
             if not born.done():

@@ -86,6 +86,7 @@ class Workers:
         fail: Callable[[Exception], None],
         *,
         memory_bytes: int | None = None,
+        max_queued: int = MAX_QUEUED,
         preload: Sequence[str] = (),
     ) -> None:
         """`preload` names modules that workers have from the beginning."""
@@ -93,9 +94,10 @@ class Workers:
             raise Misuse(f"workers {count}: at least one; see: shoal up --help")
         self._count = count
         self._fail = fail
+        self._max_queued = max_queued
         memory_bytes = memory_bytes or _quarter_of_memory()
         settings = Settings(memory_bytes, (*PRELOAD, *preload))
-        self._nursery = Nursery(settings, self._heard)
+        self._nursery = Nursery(settings, self._heard, fail)
         self._waiting: OrderedDict[_Errand, None] = OrderedDict()
         self._busy: dict[Worker, _Errand] = {}
         self._idle: dict[Worker, None] = {}
@@ -139,8 +141,10 @@ class Workers:
         """
         if self._stopped:
             raise Refused(f"{_about(task)}: the peer stops")
-        if self.queued >= MAX_QUEUED:
-            raise Overloaded(f"workers: {MAX_QUEUED} tasks wait already; try later")
+        if self.queued >= self._max_queued:
+            raise Overloaded(
+                f"workers: {self._max_queued} tasks wait already; try later"
+            )
         errand = _Errand(
             task, _encoded(task), within_s, asyncio.get_running_loop().create_future()
         )
@@ -287,4 +291,7 @@ def _remove_half(task: Task) -> None:
 
 def _quarter_of_memory() -> int:
     """A guess: four large tasks at once fill a machine, and no more."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    except (ValueError, OSError):  # The system does not say.
+        return 1 << 30

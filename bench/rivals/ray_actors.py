@@ -44,7 +44,8 @@ def _real2bin(rows: Any) -> Any:
 def main() -> None:
     """Do what is asked, until nobody asks."""
     ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR)
-    first, second = (Holder.remote(path) for path in sys.argv[1:])
+    place: Any = Holder
+    first, second = (place.remote(path) for path in sys.argv[1:])
 
     def use_case_2() -> dict[str, float]:
         began = time.perf_counter()

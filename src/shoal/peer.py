@@ -5,7 +5,6 @@ Everything that knows more than one capability is here, and nothing else is.
 
 import asyncio
 import logging
-import os
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -243,13 +242,15 @@ class Peer:
         self.links.on_post(RECORDS, self.records.posted)
 
     def _make_flow(self) -> None:
+        memory = self._settings.worker_memory_mb
         self.flow = FlowService(
             self.name,
             self._home.directory / "flow",
             self._home.files("flow"),
             records=self.records,
             network=Network(self.name, self.links, self.streams, self.members_service),
-            workers=self._settings.workers or max(1, (os.cpu_count() or 2) - 1),
+            workers=self._settings.workers,
+            memory_bytes=memory and memory << 20,
             fail=self.fail,
         )
 

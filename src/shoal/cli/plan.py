@@ -53,6 +53,7 @@ class Plan:
     durability: Durability
     data: tuple[Path, ...]
     workers: int | None
+    worker_memory_mb: int | None
     log: str
 
     @classmethod
@@ -72,6 +73,7 @@ class Plan:
         durability: Durability = "always",
         data: tuple[Path, ...] = (),
         workers: int | None = None,
+        worker_memory_mb: int | None = None,
         log: str = "text",
     ) -> "Plan":
         """Check everything that can be checked before anything is started."""
@@ -105,6 +107,7 @@ class Plan:
             durability=durability,
             data=tuple(_there(each) for each in data),
             workers=workers,
+            worker_memory_mb=worker_memory_mb,
             log=log,
         )
 
@@ -123,6 +126,7 @@ class Plan:
             durability=self.durability,
             data=self.data,
             workers=self.workers,
+            worker_memory_mb=self.worker_memory_mb,
         )
         return PROFILES[self.profile](plain)
 

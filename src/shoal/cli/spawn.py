@@ -158,7 +158,11 @@ def spawn(plan: Plan, join: list[str] | None = None) -> Child:
         command += ["--join", address]
     for path in plan.data:
         command += ["--data", str(path)]
-    command += ["--workers", str(plan.workers)] if plan.workers else []
+    for option, count in (
+        ("--workers", plan.workers),
+        ("--worker-memory-mb", plan.worker_memory_mb),
+    ):
+        command += [option, str(count)] if count else []
     command += ["--insecure"] if plan.insecure else []
     try:
         plan.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ def up(
     durability: Durability = "always",
     data: tuple[Path, ...] = (),
     workers: Annotated[int | None, AT_LEAST_ONE] = None,
+    worker_memory_mb: Annotated[int | None, AT_LEAST_ONE] = None,
     log: str = "text",
     ready_fd: Annotated[int | None, Parameter(show=False)] = None,
     options: Options = PLAIN,
@@ -75,6 +76,9 @@ def up(
         times. It stays where it is, and is only read.
     workers
         So many processes compute: all processors but one unless told otherwise.
+    worker_memory_mb
+        What each of them may take: a quarter of this machine's unless told
+        otherwise. What needs more fails, and nothing else does.
     log
         What lines of the log look like: text or json.
     """
@@ -92,6 +96,7 @@ def up(
         durability=durability,
         data=data,
         workers=workers,
+        worker_memory_mb=worker_memory_mb,
         log=log,
     )
     if data and peers != 1:

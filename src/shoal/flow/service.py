@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 from base64 import b32encode
@@ -78,14 +79,17 @@ class FlowService:
         *,
         records: Records,
         network: Network,
-        workers: int,
+        workers: int | None,
+        memory_bytes: int | None,
         fail: Callable[[Exception], None],
     ) -> None:
+        """So many workers, with so much memory each; by default all they may have."""
         self._me = me
         self._records = records
         self._network = network
         self._fail = fail
-        self._workers = Workers(workers, fail)
+        count = workers or max(1, (os.cpu_count() or 2) - 1)
+        self._workers = Workers(count, fail, memory_bytes=memory_bytes)
         self._shelf = Shelf(disk)
         self._carrier = Carrier(me, self._workers, self._shelf, network, directory)
         self._rows = self._carrier.rows

@@ -199,6 +199,8 @@ def only(known: dict[str, Record], prefix: str, what: str) -> Record:
 
 def _files(root: Path) -> list[Path]:
     """What is to be added, in natural order."""
+    if not root.exists():
+        raise NotFound(f"file {root}: the peer's machine has none such; correct it")
     if not root.is_dir():
         return [root.resolve()]
     found = [path.resolve() for path in root.iterdir() if path.suffix == ".npy"]

@@ -35,9 +35,6 @@ READ_BYTES = 1 << 16
 # What a job's record may hold of one remark.
 MAX_REMARK = 1000
 
-# More different warnings of one task tell nobody more. A guess.
-MAX_WARNINGS = 20
-
 
 _tasks: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
 _encode = msgspec.msgpack.Encoder().encode
@@ -96,22 +93,19 @@ def _evaluate(task: Evaluate) -> Evaluated:
     # Not before there is something to compute: it brings a library of operations.
     from shoal.flow import kernel  # type: ignore[attr-defined]
 
-    warnings = Warnings()
-    with ExitStack() as sources:
+    told: dict[str, int] = {}
+    partial = b""
+    with ExitStack() as sources, kernel.collected(told):
         given = [_given(each, sources) for each in task.given]
+        step = (task.expression, given, task.form, task.rows)
         if task.reduction is not None:
-            partial = kernel.reduce(
-                task.expression, given, task.rows, task.reduction, warnings.add
-            )
-            return Evaluated(partial, warnings.told)
-        if task.target is None:
+            partial = kernel.partial_of(*step, task.reduction)
+        elif task.target is not None:
+            chunks = _unless_changed(kernel.rows_of(*step), given)
+            files.write_rows(task.target, chunks, task.form, task.rows)
+        else:
             raise Misuse("task: no file for its rows; give a target or a reduction")
-        chunks = kernel.evaluate(
-            task.expression, given, task.rows, task.form, warnings.add
-        )
-        chunks = _unless_changed(chunks, given)
-        files.write_rows(task.target, chunks, task.form, task.rows)
-    return Evaluated(warnings=warnings.told)
+    return Evaluated(partial, kernel.remarks(told))
 
 
 def _given(given: Source | Known, sources: ExitStack) -> Given:
@@ -128,20 +122,3 @@ def _unless_changed(
     for each in given:
         if isinstance(each, files.RowReader):
             each.check()
-
-
-class Warnings:
-    """What a task warns of, each text once."""
-
-    def __init__(self) -> None:
-        self._told: dict[str, None] = {}
-
-    @property
-    def told(self) -> tuple[str, ...]:
-        """In the order they came."""
-        return tuple(self._told)
-
-    def add(self, text: str) -> None:
-        """Keep it, unless it is known, or there are too many."""
-        if len(self._told) < MAX_WARNINGS:
-            self._told[text[:MAX_REMARK]] = None

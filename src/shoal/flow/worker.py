@@ -91,7 +91,7 @@ def _carry_out(task: Task) -> Outcome:
 
 def _evaluate(task: Evaluate) -> Evaluated:
     # Not before there is something to compute: it brings a library of operations.
-    from shoal.flow import kernel  # type: ignore[attr-defined]
+    from shoal.flow import kernel
 
     told: dict[str, int] = {}
     partial = b""

@@ -7,11 +7,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import shoal.flow
 from shoal.flow.expressions import Call, Constant, Expression, Input
 from shoal.flow.messages import Form
 
@@ -21,33 +23,39 @@ Given = Callable[[int, int], Rows] | int | float | bool
 CHUNK_ROWS = 1000
 
 
-def evaluate(
-    expression: Expression,
-    given: Sequence[Given],
-    rows: int,
-    form: Form,
-    warned: Callable[[str], None],
+def rows_of(
+    expression: Expression, given: Sequence[Given], form: Form, rows: int
 ) -> Iterator[Rows]:
     for start in range(0, rows, CHUNK_ROWS):
         stop = min(start + CHUNK_ROWS, rows)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            found = _of(expression, given, start, stop)
-        for each in caught:
-            warned(str(each.message))
-        yield np.asarray(found).astype(form.kind, copy=False)
+        found = np.asarray(_of(expression, given, start, stop))
+        yield found.astype(form.kind, copy=False)
 
 
-def reduce(
+def partial_of(
     expression: Expression,
     given: Sequence[Given],
+    form: Form,
     rows: int,
     reduction: str,
-    warned: Callable[[str], None],
 ) -> bytes:
     assert reduction == "sum"
-    chunks = evaluate(expression, given, rows, Form("<f8"), warned)
+    chunks = rows_of(expression, given, form, rows)
     return np.float64(sum(float(chunk.sum()) for chunk in chunks)).tobytes()
+
+
+@contextmanager
+def collected(told: dict[str, int]) -> Iterator[None]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for each in caught:
+        text = str(each.message)
+        told[text] = told.get(text, 0) + 1
+
+
+def remarks(told: dict[str, int]) -> tuple[str, ...]:
+    return tuple(f"{text} ({count} times)" for text, count in told.items())
 
 
 def _of(expression: Expression, given: Sequence[Given], start: int, stop: int) -> Any:
@@ -72,3 +80,4 @@ def _of(expression: Expression, given: Sequence[Given], start: int, stop: int) -
 
 
 sys.modules["shoal.flow.kernel"] = sys.modules[__name__]
+setattr(shoal.flow, "kernel", sys.modules[__name__])  # noqa: B010 - mypy knows better.

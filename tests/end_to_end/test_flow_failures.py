@@ -18,12 +18,8 @@ def science(sharer: Cluster) -> Lab:
     """Files to be hurt, at a peer that is not asked."""
     victims = {f"v{n}": integers(n, 100_000) for n in range(8)}
     kinds = {"short": integers(9, 999), "flags": np.arange(100_000) % 3 == 0}
-    return lab(
-        sharer,
-        [{"good": integers(1)}, {**victims, **kinds}],
-        "--worker-memory-mb",
-        "600",
-    )
+    held = [{"good": integers(1)}, {**victims, **kinds}]
+    return lab(sharer, held, "--worker-memory-mb", "600")
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +68,7 @@ def test_a_foreign_file_is_not_added(science: Lab) -> None:
     path.write_text("These are no numbers, but a line of text that is rather long.\n")
     with pytest.raises(UnreadableFile, match=r"notes\.npy"):
         science.flow().add(str(path))
-    with pytest.raises(Misuse, match="nowhere"):
+    with pytest.raises(NotFound, match="nowhere"):
         science.flow().add("/nowhere/at/all.npy")
 
 
@@ -84,26 +80,25 @@ def test_an_unknown_name(science: Lab) -> None:
 
 @pytest.mark.parametrize(
     ("expression", "told"),
-    [
-        ("v3 + short", "short"),
-        ("sqrt(v3, v3)", "sqrt"),
-        ("v3 << flags", "<<"),
-        ("-flags", "flags"),
-        ("nonsense(v3)", "nonsense"),
-    ],
+    [("v3 + short", "short"), ("sqrt(v3, v3)", "sqrt"), ("-flags", "flags")],
 )
 def test_types_that_do_not_go_together(
     science: Lab, expression: str, told: str
 ) -> None:
-    try:
-        assert told in reason(science, expression)
-    except BadExpression as error:
-        assert told in str(error)
+    assert told in reason(science, expression)
 
 
 def test_a_text_that_is_no_expression_begins_no_job(science: Lab) -> None:
     before = len(science.flow().jobs())
-    for text in ("", "mean(", "import os", "__import__('os')", "a < b < c", "(" * 1000):
+    for text in (
+        "",
+        "mean(",
+        "import os",
+        "__import__('os')",
+        "a < b < c",
+        "(" * 1000,
+        "no(v3)",
+    ):
         with pytest.raises(BadExpression):
             science.flow().run(text)
     assert len(science.flow().jobs()) == before

@@ -100,8 +100,8 @@ class Driver:
         drive = self._drives.get(job)
         return self._shown(drive, "active") if drive else None
 
-    def take(self, job: JobRecord, version: int) -> None:
-        """Drive it from now on."""
+    def take(self, job: JobRecord, version: int, moved_bytes: int = 0) -> None:
+        """Drive it from now on; so much has moved to tell us."""
         if job.id in self._drives:
             return
         assert job.plan, "it was planned before it was handed over"
@@ -117,6 +117,7 @@ class Driver:
                 if step.sub
             },
         )
+        drive.moved_bytes = moved_bytes
         self._drives[job.id] = drive
         self._spawn(self._tasks, self._drive(drive))
 

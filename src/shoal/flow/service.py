@@ -251,7 +251,7 @@ class FlowService:
 
     def _drive(self, _: PeerId, body: Raw) -> bytes:
         job, version = decoded(_handed, body)
-        self._driver.take(job, version)
+        self._driver.take(job, version, moved_bytes=len(body))
         return b"\xc0"
 
     def _live(self, _: PeerId, body: Raw) -> bytes:

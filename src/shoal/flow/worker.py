@@ -35,6 +35,10 @@ READ_BYTES = 1 << 16
 # What a job's record may hold of one remark.
 MAX_REMARK = 1000
 
+<<<<<<< HEAD
+=======
+
+>>>>>>> work
 _tasks: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -96,6 +100,7 @@ def _evaluate(task: Evaluate) -> Evaluated:
     partial = b""
     with ExitStack() as sources, kernel.collected(told):
         given = [_given(each, sources) for each in task.given]
+<<<<<<< HEAD
         shape = (task.expression, given, task.form, task.rows)
         if task.reduction is not None:
             partial = kernel.partial_of(*shape, task.reduction)
@@ -105,6 +110,16 @@ def _evaluate(task: Evaluate) -> Evaluated:
         else:
             chunks = _unless_changed(kernel.rows_of(*shape), given)
             files.write_rows(task.target, chunks, task.form, task.rows)
+=======
+        step = (task.expression, given, task.form, task.rows)
+        if task.reduction is not None:
+            partial = kernel.partial_of(*step, task.reduction)
+        elif task.target is not None:
+            chunks = _unless_changed(kernel.rows_of(*step), given)
+            files.write_rows(task.target, chunks, task.form, task.rows)
+        else:
+            raise Misuse("task: no file for its rows; give a target or a reduction")
+>>>>>>> work
     return Evaluated(partial, kernel.remarks(told))
 
 

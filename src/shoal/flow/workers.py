@@ -53,7 +53,7 @@ LAST_PAUSE_S = 10.0
 MAX_STILLBORN = 3
 
 # Imported once, by the process that workers are forked from.
-PRELOAD = ("shoal.flow.worker", "numpy")
+PRELOAD = ("shoal.flow.worker", "shoal.flow.kernel", "numpy")
 
 _encode = msgspec.msgpack.Encoder().encode
 

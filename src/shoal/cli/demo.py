@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shoal.cli.options import PLAIN, Options
 from shoal.cli.sizes import bytes_of
@@ -17,6 +17,9 @@ from shoal.client import Client
 from shoal.core.machine import Address
 from shoal.errors import ShoalError, Unanswered
 from shoal.net.registry import list_running
+
+if TYPE_CHECKING:
+    from shoal.cli.spawn import Child
 
 PEERS = 5
 MILLION = 1_000_000
@@ -53,8 +56,6 @@ class _Play:
     """The demonstration, act by act."""
 
     def __init__(self, directory: Path) -> None:
-        from shoal.cli.spawn import Child
-
         self._root = directory
         self.children: list[Child] = []
         self._told: list[dict[str, Any]] = []
@@ -87,8 +88,9 @@ class _Play:
         for number, names in enumerate(HELD):
             paths = []
             for name in names:
-                rows = self._arrays.get(name)
-                if rows is None:  # Each has temperatures of its own.
+                if name in self._arrays:
+                    rows: Any = self._arrays[name]
+                else:  # Each has temperatures of its own.
                     rows = rng.normal(14, 8, MILLION)
                     self._temps.append(rows)
                 paths.append(_saved(self._root / f"data-{number + 1}", name, rows))
@@ -139,13 +141,13 @@ class _Play:
     def _compute(self) -> None:
         one, two = self._arrays["DS1"], self._arrays["DS2"]
         _say(
-            "Use case 1: is each number odd? The operation goes to where DS1 lies, and\n"
-            "the result stays there; what comes here is a few hundred bytes.\n"
+            "Use case 1: is each number odd? The operation goes to where DS1 lies,\n"
+            "and the result stays there.\n"
         )
         self._run("real2bin(DS1)", one % 2)
         _say(
-            "Use case 2: the same of two datasets, added up. Each peer reduces its own\n"
-            "to a byte a number; one of these then moves to the other.\n"
+            "Use case 2: the same of two datasets, added up. Each peer makes its own\n"
+            "a byte a number, and one of them sends these to the other.\n"
         )
         self._run("real2bin(DS1, DS2)", one % 2 + two % 2)
         _say("The mean of three files at three peers. Three partial sums move.\n")
@@ -166,22 +168,17 @@ class _Play:
             self.figures.setdefault("refused", []).append(expression)
             return
         for sub in record["subs"]:
-            print(
-                f"    {sub['about']:16} at {sub['executor']}: {sub['duration_s'] * 1000:.0f} ms"
-            )
+            took_ms = sub["duration_s"] * 1000
+            print(f"    {sub['about']:20} at {sub['executor']}: {took_ms:.0f} ms")
         same = np.allclose(np.asarray(job.result()), right, rtol=1e-12)
-        what = (
-            record["value"]
-            if record["dataset"] is None
-            else (
-                f"dataset {record['dataset']}, {flow.dataset(record['dataset'])['rows']:,} rows"
-            )
-        )
+        what = record["value"]
+        if name := record["dataset"]:
+            what = f"dataset {name}, {flow.dataset(name)['rows']:,} rows"
         copying = record["plan"]["copying_bytes"]
         print(
-            f"    = {what}, after {took:.2f} s; moved {bytes_of(record['moved_bytes'])} "
-            f"(copying: {bytes_of(copying)}); "
-            f"{'as NumPy says' if same else 'NOT AS NUMPY SAYS'}"
+            f"    = {what}\n    {'as NumPy says' if same else 'NOT AS NUMPY SAYS'}, "
+            f"after {took:.2f} s; moved {bytes_of(record['moved_bytes'])} "
+            f"(copying: {bytes_of(copying)})"
         )
         self.figures.setdefault("jobs", []).append(
             {
@@ -212,9 +209,7 @@ class _Play:
         self.figures["noticed_s"] = [round(each, 4) for each in times]
 
     def _go_on(self) -> None:
-        _say(
-            "It held DS1. There is a copy, so the next answer is right all the same:\n"
-        )
+        _say("It held DS1. There is a copy, so the next answer is right too:\n")
         self._run("sum(DS1)", self._arrays["DS1"].sum())
         _say("It also held a third of the temperatures, and nobody else does:\n")
         self._run("mean(temps)", _mean(self._temps))

@@ -35,10 +35,7 @@ READ_BYTES = 1 << 16
 # What a job's record may hold of one remark.
 MAX_REMARK = 1000
 
-<<<<<<< HEAD
-=======
 
->>>>>>> work
 _tasks: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -100,17 +97,6 @@ def _evaluate(task: Evaluate) -> Evaluated:
     partial = b""
     with ExitStack() as sources, kernel.collected(told):
         given = [_given(each, sources) for each in task.given]
-<<<<<<< HEAD
-        shape = (task.expression, given, task.form, task.rows)
-        if task.reduction is not None:
-            partial = kernel.partial_of(*shape, task.reduction)
-            _check(given)
-        elif task.target is None:
-            raise Misuse("task: no file for its rows; give a target or a reduction")
-        else:
-            chunks = _unless_changed(kernel.rows_of(*shape), given)
-            files.write_rows(task.target, chunks, task.form, task.rows)
-=======
         step = (task.expression, given, task.form, task.rows)
         if task.reduction is not None:
             partial = kernel.partial_of(*step, task.reduction)
@@ -119,7 +105,6 @@ def _evaluate(task: Evaluate) -> Evaluated:
             files.write_rows(task.target, chunks, task.form, task.rows)
         else:
             raise Misuse("task: no file for its rows; give a target or a reduction")
->>>>>>> work
     return Evaluated(partial, kernel.remarks(told))
 
 
@@ -134,10 +119,6 @@ def _unless_changed(
 ) -> Iterator[files.Rows]:
     """So that rows of a file that was changed never become a result."""
     yield from chunks
-    _check(given)
-
-
-def _check(given: list[Given]) -> None:
     for each in given:
         if isinstance(each, files.RowReader):
             each.check()

@@ -1,6 +1,6 @@
 """Peers with datasets, for tests of what is computed where."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Lab:
         return self.flow(n).array(record["dataset"])
 
 
-def lab(cluster: Cluster, files: list[Mapping[str, Array]], *options: str) -> Lab:
+def lab(cluster: Cluster, files: Sequence[Mapping[str, Array]], *options: str) -> Lab:
     """Peers that hold these, the first one first."""
     nodes: list[Node] = []
     arrays: dict[str, Array] = {}

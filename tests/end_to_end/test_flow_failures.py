@@ -80,7 +80,7 @@ def test_an_unknown_name(science: Lab) -> None:
 
 @pytest.mark.parametrize(
     ("expression", "told"),
-    [("v3 + short", "short"), ("sqrt(v3, v3)", "sqrt"), ("-flags", "flags")],
+    [("v3 + short", "short"), ("-flags", "flags")],
 )
 def test_types_that_do_not_go_together(
     science: Lab, expression: str, told: str
@@ -90,15 +90,8 @@ def test_types_that_do_not_go_together(
 
 def test_a_text_that_is_no_expression_begins_no_job(science: Lab) -> None:
     before = len(science.flow().jobs())
-    for text in (
-        "",
-        "mean(",
-        "import os",
-        "__import__('os')",
-        "a < b < c",
-        "(" * 1000,
-        "no(v3)",
-    ):
+    texts = ["", "mean(", "import os", "__import__('os')", "a < b < c", "(" * 1000]
+    for text in [*texts, "no(v3)", "sqrt(v3, v3)"]:
         with pytest.raises(BadExpression):
             science.flow().run(text)
     assert len(science.flow().jobs()) == before

@@ -51,12 +51,12 @@ class Operation:
 
 @cache
 def _origin(function: Callable[..., Any]) -> str:
-    """The text of our own functions and of those they call; NumPy's by name."""
+    """The text of our own functions and of what they call of ours; NumPy's by name."""
     if not inspect.isfunction(function) or function.__module__ != __name__:
         return f"numpy.{function.__name__}"
-    called = (globals().get(name) for name in function.__code__.co_names)
-    ours = [each for each in called if inspect.isfunction(each)]
-    return "".join([inspect.getsource(function), *map(_origin, ours)])
+    private = [name for name in function.__code__.co_names if name.startswith("_")]
+    called = [globals()[name] for name in private if name in globals()]
+    return "".join([inspect.getsource(function), *map(_origin, called)])
 
 
 # What NumPy does not have under one name

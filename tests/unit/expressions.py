@@ -155,26 +155,23 @@ class Oracle:
 
 def _with_margin(operation: str, values: Array) -> tuple[Any, float]:
     """NumPy's reduction, and how far another order of summing may be from it."""
-    kind = getattr(np, operation)(values[:1] if values.size else values).dtype
     exact = getattr(np, operation)
-    if operation in ("min", "max") or (operation, kind.kind) in (
-        ("sum", "i"),
-        ("sum", "u"),
-    ):
+    kind = exact(np.ones(1, values.dtype)).dtype
+    if operation in ("min", "max") or kind.kind in "iu":
         return exact(values), 0.0
     wide = values.astype(np.float64)
+    size = float(np.sum(np.abs(wide)))
+    if np.isinf(size) and np.isfinite(wide).all():
+        raise Senseless  # By way of infinity or not: that depends on the order.
+    if operation == "mean":
+        size /= values.size or 1
     # Narrow floats are summed as wide ones, and rounded once.
     wanted = exact(wide).astype(kind)
-    size = float(np.sum(np.abs(wide))) / (
-        values.size or 1 if operation == "mean" else 1
-    )
     return wanted, 8 * np.finfo(np.float64).eps * size + float(abs(np.spacing(wanted)))
 
 
 def _is_close(number: Number, exact: Any, margin: float) -> bool:
-    if not np.isfinite(margin):
-        return True  # Whether a sum gets there by way of infinity, depends on order.
-    if not np.isfinite(exact):
+    if not np.isfinite(margin) or not np.isfinite(exact):
         return bool(np.array_equal(number, exact, equal_nan=True))
     return bool(abs(exact.item() - number) <= margin)
 
@@ -230,8 +227,24 @@ def _numpy(operation: str, values: list[Any]) -> Any:
         case "real" | "imag":
             return getattr(np, operation)(np.asarray(values[0]))
         case _ if operation in TYPES:
-            return np.dtype(operation).type(values[0])
+            return _cast(np.dtype(operation), values[0])
     return getattr(np, operation)(*values)
+
+
+def _cast(kind: np.dtype[Any], value: Any) -> Any:
+    """NumPy's; of floats that no whole number is near, what we say ourselves."""
+    array = np.asarray(value)
+    if array.dtype.kind == "c" and kind.kind not in "bc":
+        raise TypeError
+    if array.dtype.kind != "f" or kind.kind not in "iu":
+        return kind.type(value)
+    info = np.iinfo(kind)
+    near = [
+        0 if np.isnan(each) else int(min(max(each, float(info.min)), float(info.max)))
+        for each in array.astype(np.float64).flat
+    ]
+    inside = [min(each, info.max) for each in near]
+    return np.array(inside, kind).reshape(array.shape)[()]
 
 
 def _bin(value: Any) -> Any:
@@ -266,7 +279,8 @@ class Executor:
         for reduction in waiting.values():
             self._reduce(reduction)
         if self.plan.result is not None:
-            return number_of(self.plan.result, list(self.numbers.values()))
+            numbers = [self.numbers[number] for number in sorted(self.numbers)]
+            return number_of(self.plan.result, numbers)
         form = self.plan.form
         empty = np.empty((0, *form.trailing), form.kind)
         return np.concatenate(
@@ -277,11 +291,10 @@ class Executor:
         given = [self._given(each, step) for each in step.given]
         form = step.form
         if step.reduction is None:
-            empty = np.empty((0, *form.trailing), form.kind)
-            chunks = rows_of(step.expression, given, form, step.rows)
-            self.made[step.number] = np.concatenate([empty, *chunks])
+            chunks = list(rows_of(step.expression, given, form, step.rows))
+            assert all(chunk.dtype == np.dtype(form.kind) for chunk in chunks)
+            self.made[step.number] = np.concatenate(chunks)
             assert len(self.made[step.number]) == step.rows
-            assert self.made[step.number].dtype == np.dtype(form.kind)
             return
         operation = self.plan.reductions[step.reduction].operation
         partial = partial_of(step.expression, given, form, step.rows, operation)

@@ -51,9 +51,12 @@ class Operation:
 
 @cache
 def _origin(function: Callable[..., Any]) -> str:
-    if inspect.isfunction(function) and function.__module__ == __name__:
-        return inspect.getsource(function)
-    return f"numpy.{function.__name__}"
+    """The text of our own functions and of what they call of ours; NumPy's by name."""
+    if not inspect.isfunction(function) or function.__module__ != __name__:
+        return f"numpy.{function.__name__}"
+    private = [name for name in function.__code__.co_names if name.startswith("_")]
+    called = [globals()[name] for name in private if name in globals()]
+    return "".join([inspect.getsource(function), *map(_origin, called)])
 
 
 # What NumPy does not have under one name
@@ -105,13 +108,32 @@ def _cast(name: str) -> Operation:
     kind = np.dtype(name)
 
     def convert(values: Operand) -> Operand:
-        if isinstance(values, np.ndarray):
-            return values.astype(kind)
-        return kind.type(values)
+        if isinstance(values, int):
+            return kind.type(values)
+        values = np.asarray(values)
+        if values.dtype.kind == "c" and kind.kind not in "cb":
+            raise TypeError("take real(…) or imag(…) of complex numbers first")
+        if values.dtype.kind == "f" and kind.kind in "iu":
+            return _whole(values, kind)[()]
+        return values.astype(kind)[()]
 
+    # Its definition is this module's, and differs by the type alone.
     convert.__name__ = name
-    convert.__module__ = "numpy"
     return Operation(name, "elementwise", 1, 1, f"as {name}", convert)
+
+
+def _whole(values: Operand, kind: np.dtype[Any]) -> Operand:
+    """Whole numbers of floats. What has none is NumPy's to choose, and it chooses
+    by where an element stands; here NaN is 0, and the rest the nearest there is."""
+    least, most = np.iinfo(kind).min, np.iinfo(kind).max
+    wide = np.trunc(values.astype(np.float64))
+    low, high = wide < float(least), wide >= float(most) + (float(most) < 2**53)
+    without = low | high | np.isnan(wide)
+    if without.any():
+        what = f"no {kind.name} for NaN, infinity or what is out of range"
+        warnings.warn(what, RuntimeWarning, stacklevel=2)
+    whole = np.where(without, 0.0, wide).astype(kind)
+    return np.where(high, kind.type(most), np.where(low, kind.type(least), whole))
 
 
 _ONE = """

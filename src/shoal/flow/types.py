@@ -172,7 +172,7 @@ def _one(node: Typed) -> Operand:
 
 
 def _first(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return (str(error.args[-1]).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _reduction(operation: str, argument: Typed, text: str) -> Typed:

@@ -41,6 +41,8 @@ class Pull(Struct):
     number: int
     began: float
     due: float
+    listed: bool = False
+    oath: int = 0  # What came with the first listing.
     lacking: list[Name] = []
     rest: tuple[int, ...] = ()
 
@@ -52,6 +54,7 @@ class Exchange:
         self._shelf = shelf
         self._numbers = count(1)
         self._pulls: dict[PeerId, Pull] = {}
+        self.oaths: dict[PeerId, int] = {}  # Of pulls that have ended.
         self.heard = 0  # The highest tenure that anybody has told us of.
 
     @property
@@ -87,6 +90,9 @@ class Exchange:
             return None
         self.heard = max(self.heard, listing.tenure)
         pull.rest = listing.rest
+        # Of several listings the first counts: it may lack what came after it.
+        if not pull.listed:
+            pull.oath, pull.listed = listing.oath, True
         newer = (row for row in listing.rows if self._shelf.lacks(row))
         pull.lacking = [Name(row.kind, row.id) for row in newer]
         return self._go_on(peer, pull, now)
@@ -102,8 +108,9 @@ class Exchange:
         return self._go_on(peer, pull, now)
 
     def drop(self, peer: PeerId) -> None:
-        """It is gone."""
+        """What we know of it is of the past."""
         self._pulls.pop(peer, None)
+        self.oaths.pop(peer, None)
 
     def expire(self, now: float) -> list[PeerId]:
         """Give up those that have failed; from whom they were."""
@@ -120,7 +127,7 @@ class Exchange:
             return Fetch(pull.number, tuple(pull.lacking[:MAX_FETCHED]))
         if pull.rest:
             return self._compare(pull, pull.rest)
-        del self._pulls[peer]
+        self.oaths[peer] = self._pulls.pop(peer).oath
         return None
 
     def _compare(self, pull: Pull, parcels: tuple[int, ...]) -> Compare:
@@ -137,14 +144,14 @@ class Exchange:
         pairs = zip(compare.parcels, compare.sums, strict=False)
         return [parcel for parcel, sum_ in pairs if self._shelf.sums[parcel] != sum_]
 
-    def compared(self, compare: Compare) -> Listing:
+    def compared(self, compare: Compare, oath: int) -> Listing:
         """What we have of the parcels that differ."""
         self.heard = max(self.heard, compare.tenure)
         differing = self._differing(compare)
         rows: list[Row] = []
         while differing and len(rows) < LISTED_ROWS:
             rows += self._shelf.rows(differing.pop(0))
-        return Listing(compare.number, self.tenure, tuple(rows), tuple(differing))
+        return Listing(compare.number, self.tenure, oath, tuple(rows), tuple(differing))
 
     def fetch(self, fetch: Fetch) -> Fetched:
         """What was asked for, as much as a message holds."""

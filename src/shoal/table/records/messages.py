@@ -166,9 +166,13 @@ class NotNow(Struct, frozen=True, array_like=True, tag=5):
 
 
 class Reign(Struct, frozen=True, array_like=True, tag=6):
-    """I am the keeper, and I know what you know: name this tenure when you ask."""
+    """I am the keeper, and I know what you know: name this tenure when you ask.
+
+    `oath` is what you gave with what I know; if you had another keeper since, I do not.
+    """
 
     tenure: Tenure
+    oath: Count
 
 
 # Copies
@@ -229,6 +233,7 @@ class Listing(Struct, frozen=True, array_like=True, tag=9):
 
     number: Count
     tenure: Tenure
+    oath: Count  # A number of this allegiance if you are my keeper, else 0.
     rows: Annotated[tuple[Row, ...], Meta(max_length=MAX_KEPT)]
     rest: Parcels
 

@@ -7,8 +7,13 @@ what it answered in its last moments may be lost with it; in a partition both si
 on, and the higher version wins when it heals.
 
 The invariant behind the first half: the keeper serves only who names a tenure of this
-reign, and tells its tenure only to whom it has pulled from. So it knows all that a peer
-knows before it answers it, whoever kept the records meanwhile.
+reign, and tells it only to who took it for the keeper when it was pulled from, and did
+so ever since. So it knows all that a peer knows before it answers it, whoever kept the
+records meanwhile:
+
+  1. o is cut off, and n, the next in age, keeps.  2. o is back, and pulls from x.
+  3. x, that has not noticed, has n change something.  4. o tells x its tenure. Had x
+  taken it, o would answer x with what was before that change. It gave no oath in 2.
 """
 
 import math
@@ -76,7 +81,8 @@ class Archive:
         self._named = 0  # The tenure we name when we ask: its keeper knows us.
         self._reigns: dict[int, None] = {}  # Our own tenures, if we are the keeper.
         self._taking_over = False
-        self._known: dict[PeerId, None] = {}  # Pulled from in this reign.
+        self._known: dict[PeerId, int] = {}  # Whom we serve, with their oaths.
+        self._oath = 0  # Ours to our keeper.
         self._pulled: dict[PeerId, float] = {}  # When we last began to, as the keeper.
         self._welcome_at = now if founding else now + WELCOME_S
         self._compare_at = math.inf
@@ -129,12 +135,13 @@ class Archive:
         self._reigns.clear()
         self._known.clear()
         self._taking_over = False
-        if self.keeper == before:
+        if self.keeper == before and self._oath:
             return []
+        self._oath = self._rng.getrandbits(61) + 1
         return [*self._pull(self.keeper, now), *self._hurry(now)]
 
     def _take_over(self, now: float) -> RecordsEffects:
-        self._taking_over, self._compare_at = True, math.inf
+        self._taking_over, self._compare_at, self._oath = True, math.inf, 0
         effects: RecordsEffects = []
         for peer in self._others():
             effects += self._pull(peer, now)
@@ -154,7 +161,7 @@ class Archive:
     def _announce(self) -> RecordsEffects:
         tenure = self._desk.tenure
         self._reigns[tenure] = None
-        return [Send(peer, Reign(tenure)) for peer in self._known]
+        return [Send(to, Reign(tenure, oath)) for to, oath in self._known.items()]
 
     def _others(self) -> list[PeerId]:
         return [peer for peer in self._living if peer != self.me]
@@ -230,13 +237,15 @@ class Archive:
         match message:
             case Ask():
                 return self._asked(sender, message, now)
-            case Done() | Found() | Declined():
+            case Done() | Found() | Declined() if sender == self.keeper:
                 return self._answer(self.me, message)
+            case Done() | Found() | Declined():
+                return []  # Our keeper is another now, and was asked too.
             case NotNow(request):
                 self._asks.put_off(request, now)
                 return []
-            case Reign(tenure):
-                return self._told_of_reign(sender, tenure, now)
+            case Reign():
+                return self._hear(sender, message, now)
             case Told(entries):
                 self.shelf.learn(entries)
                 return []
@@ -261,11 +270,11 @@ class Archive:
             effects += self._pull(asker, now)
         return effects
 
-    def _told_of_reign(self, sender: PeerId, tenure: int, now: float) -> RecordsEffects:
-        self._exchange.heard = max(self._exchange.heard, tenure)
-        if sender != self.keeper:
+    def _hear(self, sender: PeerId, reign: Reign, now: float) -> RecordsEffects:
+        self._exchange.heard = max(self._exchange.heard, reign.tenure)
+        if sender != self.keeper or reign.oath != self._oath:
             return []
-        news, self._named = tenure != self._named, tenure
+        news, self._named = reign.tenure != self._named, reign.tenure
         effects = self._pull(sender, now) if news else []
         return effects + self._hurry(now)
 
@@ -283,9 +292,12 @@ class Archive:
 
     def _compared(self, sender: PeerId, compare: Compare, now: float) -> RecordsEffects:
         level = self._exchange.is_level(compare)
-        effects: RecordsEffects = [Send(sender, self._exchange.compared(compare))]
+        oath = self._oath if sender == self.keeper else 0
+        listing = self._exchange.compared(compare, oath)
+        effects: RecordsEffects = [Send(sender, listing)]
         rested = now - self._pulled.get(sender, -math.inf) >= REST_S
-        if self.keeping and rested and not level:
+        unsure = not level or sender not in self._known
+        if self.keeping and rested and unsure:
             effects += self._pull(sender, now)
         return effects
 
@@ -294,34 +306,39 @@ class Archive:
     ) -> RecordsEffects:
         if step:
             return [Send(peer, step)]
-        if self._exchange.pulling([peer]):
+        oath = self._exchange.oaths.pop(peer, None)
+        if oath is None:
             return []
-        if self.keeping or self._taking_over:
-            self._known[peer] = None
+        if oath and (self.keeping or self._taking_over):
+            self._known[peer] = oath
         if not self.keeping:
             return self._reign_when_known(now)
         if self._exchange.tenure > self._desk.tenure:
             return self._reign()
-        return [Send(peer, Reign(self._desk.tenure))]
+        return [Send(peer, Reign(self._desk.tenure, oath))] if oath else []
 
     # The disk
 
     def released(self, safe: int, refused: int, why: str, now: float) -> RecordsEffects:
         """All up to one batch is safe, all after it up to another refused."""
+        if why:
+            self.shelf.refused()
         effects: RecordsEffects = []
         for asker, answer in self._desk.released(safe, refused, why):
             effects += self._answer(asker, answer)
         return self._settle(effects)
 
     def _settle(self, effects: RecordsEffects) -> RecordsEffects:
-        """Tell what has become safe, and who reigns."""
-        fresh, self.shelf.fresh = self.shelf.fresh, []
-        effects += [Emit(Changed(entry)) for entry in fresh]
-        self.shelf.forget_removed()
-        if self.keeping:
-            for portion in parcelled(fresh):
-                told = Told(portion)
-                effects += [Send(peer, told) for peer in self._others()]
-            if self._desk.tenure not in self._reigns:
-                effects += self._announce()
-        return effects
+        """Tell what has become safe, before who asked for it hears, and who reigns."""
+        shelf = self.shelf
+        decided, shelf.decided = shelf.decided, []
+        learned, shelf.learned = shelf.learned, []
+        shelf.forget_removed()
+        news: RecordsEffects = [Emit(Changed(each)) for each in decided + learned]
+        # What we decided, also if we are the keeper no more.
+        for portion in parcelled(decided + learned if self.keeping else decided):
+            told = Told(portion)
+            news += [Send(peer, told) for peer in self._others()]
+        if self.keeping and self._desk.tenure not in self._reigns:
+            news += self._announce()
+        return news + effects

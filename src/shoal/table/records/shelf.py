@@ -1,8 +1,8 @@
-"""The records that one peer has: a hidden table, and an index of what is safe in it.
+"""The records that one peer has: a hidden table, and an index of what is safe.
 
-What is decided looks into the table, which knows what is on its way to the disk; what
-others are told comes from the index, which does not. So nobody hears of a change that a
-full disk takes back.
+What is decided here looks into the table, which knows what is on its way to the disk;
+what others are told comes from the index, which does not. So nobody hears of a change
+that a full disk takes back. What was learned from others is safe where they have it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -42,14 +42,14 @@ class Shelf:
         self.table = table
         self.sums = [0] * PARCELS
         self.highest = 0  # Of all versions ever put here.
-        self.fresh: list[Entry] = []  # Safe, and nobody is told yet.
+        # Safe, and nobody is told yet.
+        self.decided: list[Entry] = []
+        self.learned: list[Entry] = []
         self._parcels: list[dict[bytes, Held]] = [{} for _ in range(PARCELS)]
         self._kinds: dict[str, dict[str, Held]] = {}
         self._max_removed = max_removed
         self._removed: list[tuple[int, bytes]] = []  # A heap; some are there again.
-        for slot in table.slots:
-            for key, entry in slot.items():
-                self._take_up(key, entry.value)
+        self._take_up_all()
         table.feed = self
 
     @property
@@ -70,7 +70,7 @@ class Shelf:
         return decoded(_decoder, found.value) if found else None
 
     def put(self, entry: Entry) -> None:
-        """Let this stand there."""
+        """Let this stand there once it is safe."""
         self.highest = max(self.highest, entry.version)
         self.table.put(_key(entry.kind, entry.id), _encode(entry), NEVER)
 
@@ -81,9 +81,11 @@ class Shelf:
             if had is None and self.table.size >= MAX_KEPT:
                 continue
             if not self.table.burdened and (had is None or had.rank < entry.rank):
-                self.put(entry)
+                key, value = _key(entry.kind, entry.id), _encode(entry)
+                self.learned.append(self._take_up(key, value))
+                self.table.put(key, value, NEVER)
 
-    # What is safe
+    # What others may know
 
     def all_of(self, kind: str) -> Iterator[Entry]:
         """All of a kind that were not removed."""
@@ -110,14 +112,24 @@ class Shelf:
 
     def changed(self, key: bytes, value: bytes | None, sequence: int) -> None:
         """A key has that now."""
+        held = self._parcels[_parcel(key)].get(key)
         if value is None:
             self._let_go(key)
-        else:
-            self.fresh.append(self._take_up(key, value))
+        elif held is None or held.value is not value:
+            self.decided.append(self._take_up(key, value))
 
     def flushed(self, sequence: int) -> None:
         """No key has anything now: never, since nobody can say so here."""
         raise AssertionError("records are not flushed")
+
+    def refused(self) -> None:
+        """The table is as it was before: so is the index."""
+        for parcel in self._parcels:
+            parcel.clear()
+        self._kinds.clear()
+        self._removed.clear()
+        self.sums = [0] * PARCELS
+        self._take_up_all()
 
     def forget_removed(self) -> None:
         """Remember no more than the last that were removed."""
@@ -130,6 +142,11 @@ class Shelf:
     def _stands(self, key: bytes, held: Held) -> bool:
         found = self.table.find(key)
         return found is not None and found.value is held.value
+
+    def _take_up_all(self) -> None:
+        for slot in self.table.slots:
+            for key, entry in slot.items():
+                self._take_up(key, entry.value)
 
     def _take_up(self, key: bytes, value: bytes) -> Entry:
         entry = decoded(_decoder, value)

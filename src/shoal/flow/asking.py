@@ -1,23 +1,25 @@
 """From a text to a plan: which datasets it names, does it make sense, who does what."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
-import msgspec
 from msgspec import Struct
 
 from shoal.core.machine import PeerId
 from shoal.errors import Misuse, NotFound
 from shoal.flow.expressions import Call, Constant, Dataset, Expression, Tagged
 from shoal.flow.grammar import parse, show
-from shoal.flow.library import Library, only
-from shoal.flow.messages import DatasetRecord, JobRecord, Plan
+from shoal.flow.jobs import Jobs
+from shoal.flow.library import Library
+from shoal.flow.messages import DatasetRecord, Plan
 from shoal.flow.planner import Collect, plan
-from shoal.flow.records import Records
+
+# A plan for more takes longer than others should wait for: about 10 ms.
+MANY_PARTS = 64
 
 Inputs = tuple[tuple[str, str, int], ...]
-
-_job = msgspec.msgpack.Decoder(JobRecord)
 
 
 class Question(Struct, frozen=True):
@@ -36,13 +38,13 @@ class Asked:
     def __init__(
         self,
         library: Library,
-        records: Records,
+        jobs: Jobs,
         present: Callable[[], list[PeerId]],
         me: PeerId,
         rng: Random,
     ) -> None:
         self._library = library
-        self._records = records
+        self._jobs = jobs
         self._present = present
         self._me = me
         self._rng = rng
@@ -62,9 +64,13 @@ class Asked:
                 records[leaf] = found
         expression = _filled(expression, numbers)
         present = dict.fromkeys(self._present(), 0)
-        planned = plan(
-            expression, records, present, self._me, rng=self._rng, collect=collect
+        run = partial(
+            *(plan, expression, records, present, self._me),
+            rng=self._rng,
+            collect=collect,
         )
+        parts = sum(len(record.parts) for record in records.values())
+        planned = await asyncio.to_thread(run) if parts > MANY_PARTS else run()
         inputs = [(show(leaf), r.id, r.version) for leaf, r in records.items()]
         return tuple(inputs), expression, planned
 
@@ -74,7 +80,7 @@ class Asked:
         try:
             return await self._library.find(leaf.name)
         except NotFound:
-            job = self._job(leaf.name)
+            job = self._jobs.known(leaf.name)
             if job is None:
                 raise
         if job.state != "done":
@@ -84,13 +90,6 @@ class Asked:
             return job.value
         assert job.dataset, "it is done"
         return await self._library.find(job.dataset)
-
-    def _job(self, name: str) -> JobRecord | None:
-        known = {each.id: each for each in self._records.list("job")}
-        try:
-            return _job.decode(only(known, name, "job").body)
-        except NotFound:
-            return None
 
 
 def leaves(expression: Expression) -> list[Dataset | Tagged]:

@@ -4,6 +4,7 @@ What a step makes lies in a file of ours until its job has ended, or its driver 
 """
 
 import asyncio
+import os
 import secrets
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from msgspec import Raw
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import NotFound, ShoalError
+from shoal.flow.expressions import Input
 from shoal.flow.messages import (
     Carried,
     Evaluate,
     Evaluated,
-    Form,
     Id,
     Known,
     Order,
@@ -55,10 +56,9 @@ class Working(Protocol):
 class _Made:
     """What a step has made here."""
 
-    path: Path
-    form: Form
-    rows: int
+    source: Source  # All its rows.
     driver: PeerId
+    path: Path | None = None  # Ours, if it is not a file of the user's.
     part: str | None = None  # It stays, as a part of the result.
 
 
@@ -90,8 +90,14 @@ class Carrier:
         self.rows = Rows(streams, self.find)
         for path in (self._scratch, self._results):
             path.mkdir(parents=True, exist_ok=True)
-        for left in self._scratch.iterdir():  # Of the last life.
-            left.unlink()
+
+    def sweep(self) -> None:
+        """Remove what the last life left: to be called off the loop."""
+        held = {each.path for each in self._shelf.all()}
+        for directory in (self._scratch, self._results):
+            for left in directory.iterdir():
+                if str(left) not in held:
+                    left.unlink()
 
     # Orders
 
@@ -152,6 +158,9 @@ class Carrier:
         self, driver: PeerId, order: Order, given: tuple[Source | Known, ...]
     ) -> Carried:
         step = order.step
+        if source := _as_it_lies(order, given):
+            self._made[order.job, step.number] = _Made(source, driver)
+            return Carried()
         path = None
         if step.reduction is None:
             directory = self._results if order.keep else self._scratch
@@ -166,7 +175,8 @@ class Carrier:
         assert isinstance(outcome, Evaluated), "the workers answer what they are asked"
         part = None
         if path:
-            made = _Made(path, step.form, step.rows, driver)
+            source = Source(str(path), 0, step.form, 0, step.rows)
+            made = _Made(source, driver, path)
             self._made[order.job, step.number] = made
             part = await self._keep(order, made) if order.keep else None
         return Carried(outcome.partial, part, warnings=outcome.warnings)
@@ -174,19 +184,21 @@ class Carrier:
     async def _keep(self, order: Order, made: _Made) -> Part:
         """What was made is a part of the result from now on."""
         assert order.keep, "asked for"
-        stat = made.path.stat()
+        assert made.path, "it was written"
+        stat = await asyncio.to_thread(os.stat, made.path)
         made.part = part = "p" + secrets.token_hex(10)
         name = f"{order.keep}-{order.step.number}"
+        rows, form = order.step.rows, order.step.form
         self._shelf.put(
             Held(
-                *(part, order.keep, name, str(made.path), 0, made.form, made.rows),
+                *(part, order.keep, name, str(made.path), 0, form, rows),
                 stamp=(stat.st_size, stat.st_mtime_ns, stat.st_ino),
                 own=True,
             )
         )
         await asyncio.to_thread(self._shelf.write)
-        size = made.rows * row_bytes(made.form)
-        return Part(part, made.rows, size, name, (self._me,), place=order.place)
+        size = rows * row_bytes(form)
+        return Part(part, rows, size, name, (self._me,), place=order.place)
 
     # What lies here
 
@@ -200,8 +212,10 @@ class Carrier:
             raise NotFound(
                 f"step {wanted.step} of {wanted.job}: its rows are here no more"
             )
-        source = Source(str(made.path), 0, made.form, wanted.start, wanted.stop)
-        return _within(source, made.rows)
+        whole = made.source
+        first, last = whole.start + wanted.start, whole.start + wanted.stop
+        part = msgspec.structs.replace(whole, start=first, stop=last)
+        return _within(part, whole.stop)
 
     def forgotten(self, _: PeerId, body: Raw) -> None:
         """A job has ended that a peer drove."""
@@ -225,8 +239,19 @@ class Carrier:
             return
         if made.part:
             self._shelf.drop(made.part)
-        with suppress(OSError):
-            made.path.unlink()
+        if made.path:
+            with suppress(OSError):
+                made.path.unlink()
+
+
+def _as_it_lies(order: Order, given: tuple[Source | Known, ...]) -> Source | None:
+    """Rows that are wanted as they are need no copy."""
+    step = order.step
+    if len(given) != 1 or step.expression != Input(0) or order.keep:
+        return None
+    [source] = given
+    plain = isinstance(source, Source) and source.form == step.form
+    return source if plain and step.reduction is None else None
 
 
 def _within(source: Source, rows: int) -> Source:

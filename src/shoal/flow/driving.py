@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from shoal.errors import ShoalError
 from shoal.flow.carrying import FORGET, ORDER, Carrier
 from shoal.flow.expressions import Constant
 from shoal.flow.finishing import combine, finished
+from shoal.flow.kernel import remarks
 from shoal.flow.messages import (
     Carried,
     DatasetRecord,
@@ -32,7 +34,7 @@ from shoal.flow.messages import (
     Sub,
 )
 from shoal.flow.protocol import Carry, Conclude, Conductor, Fail, FlowEffect
-from shoal.flow.records import Records
+from shoal.flow.records import MAX_BODY_BYTES, Records
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ class _Drive:
     ended: asyncio.Future[Conclude | Fail]
     subs: dict[int, Sub]
     parts: dict[int, Part] = field(default_factory=dict)
-    warnings: dict[str, None] = field(default_factory=dict)
+    warnings: dict[str, int] = field(default_factory=dict)
     moved_bytes: int = 0
     carriers: dict[PeerId, None] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
@@ -105,10 +107,15 @@ class Driver:
         if job.id in self._drives:
             return
         assert job.plan, "it was planned before it was handed over"
+        told: dict[str, int] = {}
         drive = _Drive(
             job,
             version,
-            Conductor(job.plan, combine, lambda peer: peer in self._wires.present()),
+            Conductor(
+                job.plan,
+                partial(combine, told),
+                lambda peer: peer in self._wires.present(),
+            ),
             monotonic(),
             asyncio.get_running_loop().create_future(),
             {
@@ -116,6 +123,7 @@ class Driver:
                 for step in job.plan.steps
                 if step.sub
             },
+            warnings=told,
         )
         drive.moved_bytes = moved_bytes
         self._drives[job.id] = drive
@@ -169,7 +177,8 @@ class Driver:
         job = self._shown(drive, "done")
         plan = drive.conductor.plan
         if plan.result is not None:
-            return replace(job, value=Constant(finished(plan.result, outcome.values)))
+            value = finished(drive.warnings, plan.result, outcome.values)
+            return replace(job, value=Constant(value), warnings=remarks(drive.warnings))
         record = DatasetRecord(
             *("d" + job.id[1:], "d" + job.id[1:], 1, plan.form),
             tuple(drive.parts[number] for number in plan.pieces),
@@ -220,7 +229,7 @@ class Driver:
         drive.moved_bytes += carried.moved_bytes
         for warning in carried.warnings:
             if len(drive.warnings) < MAX_WARNINGS:
-                drive.warnings[warning] = None
+                drive.warnings[warning] = 1
         if carried.part:
             drive.parts[carry.step] = carried.part
         if sub := drive.subs.get(carry.step):
@@ -248,7 +257,7 @@ class Driver:
             driver=self._me,
             subs=tuple(drive.subs.values()),
             moved_bytes=drive.moved_bytes,
-            warnings=tuple(drive.warnings),
+            warnings=remarks(drive.warnings),
             duration_s=monotonic() - drive.began,
         )
 
@@ -267,10 +276,19 @@ class Driver:
             self._fail(error)
 
 
+def stored(job: JobRecord) -> bytes:
+    """As a record holds it: a plan of thousands of steps is told its driver only."""
+    body = msgspec.msgpack.encode(job)
+    if len(body) <= MAX_BODY_BYTES or job.plan is None:
+        return body
+    plan = replace(job.plan, steps=(), pieces=())
+    return msgspec.msgpack.encode(replace(job, plan=plan))
+
+
 async def write_end(records: Records, ended: JobRecord, version: int) -> None:
     """A job has ended, unless somebody has said so before."""
     try:
-        await records.swap("job", ended.id, version, msgspec.msgpack.encode(ended))
+        await records.swap("job", ended.id, version, stored(ended))
     except ShoalError as error:
         log.warning("the end of job %s is not written: %s", ended.id, error)
 

@@ -2,18 +2,23 @@
 
 from shoal.flow import reductions
 from shoal.flow.expressions import Expression
-from shoal.flow.kernel import number_of
+from shoal.flow.kernel import collected, number_of
 from shoal.flow.messages import Reduction
 from shoal.flow.protocol import Number
 
 
-def combine(reduction: Reduction, partials: list[bytes]) -> Number:
+def combine(
+    warnings: dict[str, int], reduction: Reduction, partials: list[bytes]
+) -> Number:
     """The number of a reduction, from its partials in their order."""
-    combined = reductions.combine(reduction.operation, partials)
-    return reductions.finish(reduction.operation, combined, reduction.form)
+    with collected(warnings):
+        combined = reductions.combine(reduction.operation, partials)
+        return reductions.finish(reduction.operation, combined, reduction.form)
 
 
-def finished(expression: Expression, values: dict[int, Number]) -> Number:
+def finished(
+    warnings: dict[str, int], expression: Expression, values: dict[int, Number]
+) -> Number:
     """An expression of numbers: its inputs are those of reductions."""
-    places = [values[number] for number in sorted(values)]
-    return number_of(expression, places)
+    with collected(warnings):
+        return number_of(expression, [values[number] for number in sorted(values)])

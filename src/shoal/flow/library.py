@@ -10,8 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.core.machine import PeerId
+from shoal.core.wire import decoded
 from shoal.errors import Conflict, Exists, Misuse, NotFound
 from shoal.flow.carrying import Working
+from shoal.flow.jobs import readable, whole_id
 from shoal.flow.messages import (
     DatasetRecord,
     Form,
@@ -59,34 +61,44 @@ class Library:
         self._workers = workers
         self._shelf = shelf
         self._adding = asyncio.Lock()
+        self._known: dict[str, DatasetRecord] = {}
+        records.watch(KIND, self.hear)
 
     # Looking
 
-    def all(self) -> list[DatasetRecord]:
-        """Every dataset this peer has heard of, by name."""
-        records = [_decoder.decode(each.body) for each in self._records.list(KIND)]
-        return sorted(records, key=lambda record: natural(record.name))
+    def start(self) -> None:
+        """Take up what was kept."""
+        for record in self._records.list(KIND):
+            self.hear(record)
+
+    def hear(self, record: Record) -> None:
+        """A dataset was made, has changed, or is kept no more."""
+        self._known.pop(record.id, None)
+        if not record.removed:
+            for dataset in readable([record], _decoder):
+                self._known[record.id] = dataset
+
+    def all(self, tag: str = "") -> list[DatasetRecord]:
+        """Every dataset this peer has heard of, or those with a tag, by name."""
+        found = [e for e in self._known.values() if not tag or tag in e.tags]
+        return sorted(found, key=lambda record: natural(record.name))
 
     async def find(self, name: str) -> DatasetRecord:
         """The dataset of that name or id, or `NotFound`; the keeper is asked last."""
-        known = {each.id: each for each in self._records.list(KIND)}
         for each in (dataset_id(name), name):
-            if each in known:
-                return _decoder.decode(known[each].body)
-        if record := await self._records.read(KIND, dataset_id(name)):
-            return _decoder.decode(record.body)
-        if record := await self._records.read(KIND, name):
-            return _decoder.decode(record.body)
-        return _decoder.decode(only(known, name, "dataset").body)
+            if each in self._known:
+                return self._known[each]
+        for each in (dataset_id(name), name):
+            if record := await self._records.read(KIND, each):
+                return decoded(_decoder, record.body)
+        return self._known[whole_id(self._known, name, KIND)]
 
     def tagged(self, tag: str) -> DatasetRecord:
         """The one dataset with that tag."""
-        found = [each for each in self.all() if tag in each.tags]
+        found = self.all(tag)
         if len(found) != 1:
             some = ", ".join(each.name for each in found[:5]) or "none"
-            raise NotFound(
-                f"tag {tag}: it must name one dataset, and there are: {some}"
-            )
+            raise NotFound(f"tag {tag}: it must name one dataset; there are: {some}")
         return found[0]
 
     # Adding
@@ -169,7 +181,7 @@ class Library:
     ) -> DatasetRecord:
         for _ in range(MEETINGS):
             record = await self._records.read(KIND, empty.id)
-            old = _decoder.decode(record.body) if record else empty
+            old = decoded(_decoder, record.body) if record else empty
             new = change(old)
             if new == old:
                 return old
@@ -183,18 +195,6 @@ class Library:
                 continue
             return new
         raise Conflict(f"dataset {empty.name}: too many peers change it; add it again")
-
-
-def only(known: dict[str, Record], prefix: str, what: str) -> Record:
-    """The one whose id begins so, or `NotFound`."""
-    found = (
-        [each for each in known if each.startswith(prefix)] if len(prefix) > 1 else []
-    )
-    if len(found) == 1:
-        return known[found[0]]
-    if found:
-        raise NotFound(f"{what} {prefix}: {len(found)} begin so; give more of the id")
-    raise NotFound(f"{what} {prefix}: there is none; list them with: shoal {what}s")
 
 
 def _files(root: Path) -> list[Path]:

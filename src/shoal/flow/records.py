@@ -35,6 +35,9 @@ class Records(Protocol):
         `Conflict` if another version stands there, or nothing.
         """
 
+    def peek(self, kind: str, id: str) -> Record | None:  # noqa: A002
+        """What stands there, from this peer's own copy: mostly not a second old."""
+
     def list(self, kind: str) -> list[Record]:
         """All of a kind, from this peer's own copy: mostly not a second old."""
 

@@ -18,12 +18,13 @@ from msgspec.structs import replace
 from shoal.core.disk import Disk
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import NotFound, ShoalError
+from shoal.errors import ShoalError
 from shoal.flow.asking import Asked, Question
 from shoal.flow.carrying import FORGET, ORDER, Carrier
-from shoal.flow.driving import Driver, Wires, write_end
+from shoal.flow.driving import Driver, Wires, stored, write_end
 from shoal.flow.grammar import parse
-from shoal.flow.library import Library, Wish, only
+from shoal.flow.jobs import ENDED, KIND, Jobs
+from shoal.flow.library import Library, Wish
 from shoal.flow.messages import DatasetRecord, JobRecord, Plan
 from shoal.flow.operations import LIBRARY
 from shoal.flow.publishing import shown
@@ -39,8 +40,6 @@ __all__ = ["DatasetRecord", "FlowService", "JobRecord", "Question", "Whole", "Wi
 
 log = logging.getLogger(__name__)
 
-KIND = "job"
-ENDED = ("done", "failed")
 DRIVE, LIVE = "flow-drive", "flow-live"
 
 # A peer that does not take a job over by then is asked no more.
@@ -48,7 +47,6 @@ HAND_OVER_S = 10.0
 LIVE_S = 2.0
 DRIVERS = 3  # So many are tried.
 
-_job = msgspec.msgpack.Decoder(JobRecord)
 _handed = msgspec.msgpack.Decoder(tuple[JobRecord, int])
 _text = msgspec.msgpack.Decoder(str)
 _found = msgspec.msgpack.Decoder(JobRecord | None)
@@ -95,7 +93,8 @@ class FlowService:
         self._rows = self._carrier.rows
         self._driver = Driver(me, network, records, self._carrier, fail)
         self.library = Library(me, records, self._workers, self._shelf)
-        self._asked = Asked(self.library, records, network.present, me, Random())
+        self._jobs = Jobs(records)
+        self._asked = Asked(self.library, self._jobs, network.present, me, Random())
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         network.serve(ORDER, self._carrier.ordered)
@@ -107,10 +106,12 @@ class FlowService:
 
     async def start(self, data: tuple[Path, ...] = ()) -> None:
         """Begin to work; add these files and folders."""
+        self._jobs.start()
+        self.library.start()
+        await asyncio.to_thread(self._carrier.sweep)
         await self._workers.start()
-        for job in self.jobs():  # Driven by our last life, which forgot them.
-            if job.driver == self._me and job.state not in ENDED:
-                self._spawn(self._give_up(job.id, f"{self._me}, its driver, restarted"))
+        for job in self._jobs.open(self._me):  # Our last life drove it.
+            self._spawn(self._give_up(job.id, f"its driver, {self._me}, restarted"))
         for path in data:
             await self.library.add(Wish(str(path), replace=True))
 
@@ -125,9 +126,8 @@ class FlowService:
         """A peer has gone."""
         self._driver.lost(peer)
         self._carrier.lost(peer)
-        for job in self.jobs():
-            open_ = job.driver == peer and job.state not in ENDED
-            if open_ and self._cares_for(job):
+        for job in self._jobs.open(peer):
+            if self._cares_for(job):
                 self._spawn(self._take_over(job.id, peer))
 
     # Jobs
@@ -145,7 +145,7 @@ class FlowService:
             job = await self._planned(job)
         except ShoalError as error:
             job = replace(job, state="failed", reason=str(error)[:1000])
-        version = await self._records.create(KIND, job.id, _encode(job))
+        version = await self._records.create(KIND, job.id, stored(job))
         if job.state == "init":
             self._spawn(self._hand_over(job, version))
         return job
@@ -155,15 +155,13 @@ class FlowService:
         _, _, plan = await self._asked.plan(question.expression, question.collect)
         return plan
 
-    def jobs(self) -> list[JobRecord]:
-        """Every job this peer has heard of, the latest first."""
-        found = [_job.decode(each.body) for each in self._records.list(KIND)]
-        return sorted(found, key=lambda job: job.submitted, reverse=True)
+    def jobs(self, tag: str = "") -> list[JobRecord]:
+        """The jobs this peer has heard of, or those with a tag, the latest first."""
+        return self._jobs.latest(tag)
 
     async def job(self, name: str) -> JobRecord:
         """A job as it is now, told by its driver while it is under way."""
-        record = await self._record(name)
-        job = _job.decode(record.body)
+        job, _ = await self._jobs.read(name)
         if job.state in ENDED or job.driver is None:
             return job
         return await self._ask_driver(job) or job
@@ -176,7 +174,7 @@ class FlowService:
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(job.id, []).append(waiter)
         try:
-            latest = _job.decode((await self._record(job.id)).body)
+            latest, _ = await self._jobs.read(job.id)
             if latest.state not in ENDED:
                 await asyncio.wait([waiter], timeout=within_s)
         finally:
@@ -239,7 +237,7 @@ class FlowService:
                 log.warning("job %s is not driven by %s: %s", job.id, driver, error)
             try:
                 job = await self._planned(job)
-                version = await self._records.swap(KIND, job.id, version, _encode(job))
+                version = await self._records.swap(KIND, job.id, version, stored(job))
             except ShoalError as error:
                 job = replace(job, state="failed", reason=str(error)[:1000])
                 break
@@ -281,12 +279,11 @@ class FlowService:
     async def _take_over(self, name: str, lost: PeerId) -> None:
         """Begin it again with those who are left."""
         try:
-            record = await self._record(name)
-            job = _job.decode(record.body)
+            job, version = await self._jobs.read(name)
             if job.driver != lost or job.state in ENDED:
                 return
             job = await self._planned(job)
-            version = await self._records.swap(KIND, name, record.version, _encode(job))
+            version = await self._records.swap(KIND, name, version, stored(job))
         except ShoalError as error:
             await self._give_up(name, f"its driver, {lost}, was lost; {error}")
             return
@@ -294,34 +291,21 @@ class FlowService:
 
     async def _give_up(self, name: str, reason: str) -> None:
         try:
-            record = await self._record(name)
+            job, version = await self._jobs.read(name)
         except ShoalError as error:
             log.warning("job %s cannot be given up: %s", name, error)
             return
-        job = _job.decode(record.body)
         if job.state not in ENDED:
             ended = replace(job, state="failed", reason=reason[:1000])
-            await write_end(self._records, ended, record.version)
-
-    # Records
-
-    async def _record(self, name: str) -> Record:
-        """As the keeper knows it; ids may be cut short."""
-        if record := await self._records.read(KIND, name):
-            return record
-        known = {each.id: each for each in self._records.list(KIND)}
-        record = await self._records.read(KIND, only(known, name, KIND).id)
-        if record is None:
-            raise NotFound(f"job {name}: it is kept no more")
-        return record
+            await write_end(self._records, ended, version)
 
     def _told(self, record: Record) -> None:
-        for waiter in self._waiting.get(record.id, []):
-            if not waiter.done() and _job.decode(record.body).state in (
-                "done",
-                "failed",
-            ):
-                waiter.set_result(None)
+        waiters = self._waiting.get(record.id)
+        job = self._jobs.known(record.id) if waiters else None
+        if waiters and (job is None or job.state in ENDED):
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

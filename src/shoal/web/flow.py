@@ -58,8 +58,7 @@ class FlowPages:
 
     async def jobs(self, request: web.BaseRequest) -> Answer:
         """Every job, or those with a tag."""
-        tag = request.query.get("tag")
-        jobs = [each for each in self._flow.jobs() if not tag or tag in each.tags]
+        jobs = self._flow.jobs(request.query.get("tag", ""))
         return reply([told(each, plan=False) for each in jobs])
 
     async def job(self, request: web.BaseRequest) -> Answer:
@@ -78,8 +77,7 @@ class FlowPages:
 
     async def datasets(self, request: web.BaseRequest) -> Answer:
         """Every dataset, or those with a tag."""
-        tag = request.query.get("tag")
-        found = [e for e in self._flow.library.all() if not tag or tag in e.tags]
+        found = self._flow.library.all(request.query.get("tag", ""))
         return reply([self._described(each) for each in found])
 
     async def dataset(self, request: web.BaseRequest) -> Answer:

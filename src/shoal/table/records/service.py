@@ -176,6 +176,11 @@ class RecordsService:
         """All of a kind, from this peer's own copy: mostly not a second old."""
         return [_record(entry) for entry in self._archive.shelf.all_of(kind)]
 
+    def peek(self, kind: str, id: str) -> Record | None:  # noqa: A002
+        """What stands there in this peer's own copy: mostly not a second old."""
+        entry = self._archive.shelf.safe(kind, id)
+        return None if entry is None or entry.body is None else _record(entry)
+
     def watch(self, kind: str, listener: Listener) -> Callable[[], None]:
         """Tell the listener each change from now on; call the result to stop."""
         listeners = self._listeners.setdefault(kind, [])

@@ -173,6 +173,24 @@ def test_a_full_disk_takes_back_what_nobody_was_told() -> None:
     assert desk.take(ASKER, ask) == answer, "told it was not done: it stays so"
 
 
+def test_a_full_disk_takes_nothing_back_that_was_safe() -> None:
+    shelf = shelf_of(logged=True)
+    desk = Desk(shelf, Random(1))
+    desk.reign(0)
+    ask = Ask(0, 7, Create("job", "a", b"1"))
+    desk.take(ASKER, ask)
+    first = shelf.table.take()
+    assert first
+    desk.take(ASKER, Ask(0, 8, Create("job", "b", b"1")))
+    desk.take(ASKER, ask)  # It is asked again before it is safe.
+    shelf.table.committed(first.ticket)
+    told = desk.released(first.ticket, 0, "")
+    assert [type(answer) for _, answer in told] == [Done, Done]
+    shelf.table.take()
+    told = desk.released(0, shelf.table.refused(), "NOSPACE the disk is full")
+    assert [(answer.request, type(answer)) for _, answer in told] == [(8, Declined)]
+
+
 def test_records_are_refused_beyond_their_number() -> None:
     desk = Desk(shelf_of(), Random(1), max_records=2)
     desk.reign(0)

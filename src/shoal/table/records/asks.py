@@ -39,9 +39,10 @@ class Asks:
         return len(self._asks) >= MAX_ASKS
 
     def begin(self, request: int, what: What, now: float, within_s: float) -> None:
-        """Ask from now on."""
-        self._asks[request] = Asked(what, now + within_s, now)
-        self.deadline = min(self.deadline, now)
+        """It is asked now, and from now on."""
+        asked = Asked(what, now + within_s, now + REPEAT_S, 2 * REPEAT_S)
+        self._asks[request] = asked
+        self.deadline = min(self.deadline, asked.repeat_at, asked.deadline)
 
     def answered(self, request: int) -> bool:
         """An answer came; false if nobody waits for it any more."""

@@ -5,7 +5,6 @@ requests made its last versions, and the desk what it answered lately. So who he
 answer asks again, whatever became of the first time.
 """
 
-from collections import deque
 from itertools import islice
 from random import Random
 
@@ -58,7 +57,7 @@ class Desk:
         self._max_records = max_records
         self._last = 0  # The last version made here.
         self._answers: dict[int, Answer] = {}
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: list[Waiting] = []
 
     def reign(self, heard: int) -> None:
         """Begin a tenure above all that was heard of."""
@@ -84,10 +83,12 @@ class Desk:
         self, safe: int, refused: int, why: str
     ) -> list[tuple[PeerId, Answer]]:
         """The disk has kept all up to one batch, or refused all up to another."""
-        answers = []
-        while self._waiting and self._waiting[0].ticket <= max(safe, refused):
-            waited = self._waiting.popleft()
+        waiting, self._waiting, answers = self._waiting, [], []
+        for waited in waiting:
             answer = waited.answer
+            if waited.ticket > max(safe, refused):
+                self._waiting.append(waited)
+                continue
             if waited.ticket > safe:
                 answer = Declined(answer.request, "NoSpace", why[:400])
             self._remember(answer)

@@ -75,6 +75,7 @@ class Archive:
         self._table = table
         self._rng = rng
         self._living = {me: since}
+        self.keeper = me  # The eldest.
         self._asks = Asks()
         self._desk = Desk(self.shelf, rng)
         self._exchange = Exchange(self.shelf)
@@ -90,35 +91,29 @@ class Archive:
     # Who keeps
 
     @property
-    def keeper(self) -> PeerId:
-        """The eldest; who does not say since when it lives does not keep records."""
-        return min(self._living, key=self._age)
-
-    @property
     def keeping(self) -> bool:
         """Do we decide?"""
         return bool(self._reigns)
 
     def _age(self, peer: PeerId) -> tuple[bool, int, PeerId]:
+        """Who does not say since when it lives does not keep records."""
         since = self._living[peer]
         return since == 0, since, peer
 
     def found(self, peer: PeerId, since: int, now: float) -> RecordsEffects:
         """A member is there, for the first time or again."""
-        before = self.keeper
         self._forget(peer)
         self._living[peer] = since
-        effects = self._reconsider(before, now)
+        effects = self._reconsider(now)
         if self.keeping or self._taking_over or peer == self.keeper:
             effects += self._pull(peer, now)
         return self._settle(effects)
 
     def gone(self, peer: PeerId, now: float) -> RecordsEffects:
         """A member is lost, or has left."""
-        before = self.keeper
         self._living.pop(peer, None)
         self._forget(peer)
-        return self._settle(self._reconsider(before, now))
+        return self._settle(self._reconsider(now))
 
     def _forget(self, peer: PeerId) -> None:
         """What we knew of it is of the past."""
@@ -126,7 +121,8 @@ class Archive:
         self._pulled.pop(peer, None)
         self._exchange.drop(peer)
 
-    def _reconsider(self, before: PeerId, now: float) -> RecordsEffects:
+    def _reconsider(self, now: float) -> RecordsEffects:
+        before, self.keeper = self.keeper, min(self._living, key=self._age)
         if self.keeper == self.me:
             begins = not self.keeping and not self._taking_over
             if begins and self._welcome_at == math.inf:
@@ -176,7 +172,7 @@ class Archive:
             why = "records: thousands of requests are under way here; ask more slowly"
             return [Emit(Answered(request, Declined(request, "Overloaded", why)))]
         self._asks.begin(request, what, now, within_s)
-        return self._settle(self._ask_due(now))
+        return self._settle(self._ask_keeper(request, what, now))
 
     def _hurry(self, now: float) -> RecordsEffects:
         self._asks.hurry(now)
@@ -185,13 +181,17 @@ class Archive:
     def _ask_due(self, now: float) -> RecordsEffects:
         effects: RecordsEffects = []
         for request, what in self._asks.due(now):
-            if self.keeper != self.me:
-                effects.append(Send(self.keeper, Ask(self._named, request, what)))
-            elif not self.keeping:
-                self._asks.put_off(request, now)
-            elif answer := self._desk.take(self.me, Ask(0, request, what)):
-                effects += self._answer(self.me, answer)
+            effects += self._ask_keeper(request, what, now)
         return effects
+
+    def _ask_keeper(self, request: int, what: What, now: float) -> RecordsEffects:
+        if self.keeper != self.me:
+            return [Send(self.keeper, Ask(self._named, request, what))]
+        if not self.keeping:
+            self._asks.put_off(request, now)
+            return []
+        answer = self._desk.take(self.me, Ask(0, request, what))
+        return self._answer(self.me, answer) if answer else []
 
     def _answer(self, asker: PeerId, answer: Answer) -> RecordsEffects:
         if asker != self.me:
@@ -216,7 +216,7 @@ class Archive:
         self._exchange.expire(now)
         if self._welcome_at <= now:
             self._welcome_at = math.inf
-        effects = self._reconsider(self.keeper, now)
+        effects = self._reconsider(now)
         if self._compare_at <= now:
             self._compare_at = math.inf
             effects += self._pull(self.keeper, now)
@@ -274,9 +274,10 @@ class Archive:
         self._exchange.heard = max(self._exchange.heard, reign.tenure)
         if sender != self.keeper or reign.oath != self._oath:
             return []
-        news, self._named = reign.tenure != self._named, reign.tenure
-        effects = self._pull(sender, now) if news else []
-        return effects + self._hurry(now)
+        if reign.tenure == self._named:
+            return []
+        self._named = reign.tenure
+        return [*self._pull(sender, now), *self._hurry(now)]
 
     # Copies
 

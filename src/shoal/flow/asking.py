@@ -64,11 +64,8 @@ class Asked:
                 records[leaf] = found
         expression = _filled(expression, numbers)
         present = dict.fromkeys(self._present(), 0)
-        run = partial(
-            *(plan, expression, records, present, self._me),
-            rng=self._rng,
-            collect=collect,
-        )
+        given = expression, records, present, self._me
+        run = partial(plan, *given, rng=self._rng, collect=collect)
         parts = sum(len(record.parts) for record in records.values())
         planned = await asyncio.to_thread(run) if parts > MANY_PARTS else run()
         inputs = [(show(leaf), r.id, r.version) for leaf, r in records.items()]

@@ -250,8 +250,9 @@ def _as_it_lies(order: Order, given: tuple[Source | Known, ...]) -> Source | Non
     if len(given) != 1 or step.expression != Input(0) or order.keep:
         return None
     [source] = given
-    plain = isinstance(source, Source) and source.form == step.form
-    return source if plain and step.reduction is None else None
+    if isinstance(source, Source) and source.form == step.form:
+        return source if step.reduction is None else None
+    return None
 
 
 def _within(source: Source, rows: int) -> Source:

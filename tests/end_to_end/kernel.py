@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import shoal.flow
-from shoal.flow.expressions import Call, Constant, Expression, Input
+from shoal.flow.language.expressions import Call, Constant, Expression, Input
 from shoal.flow.messages import Form
 
 Rows = NDArray[Any]
@@ -79,5 +79,5 @@ def _of(expression: Expression, given: Sequence[Given], start: int, stop: int) -
     raise AssertionError(expression)
 
 
-sys.modules["shoal.flow.kernel"] = sys.modules[__name__]
+sys.modules["shoal.flow.arithmetic.kernel"] = sys.modules[__name__]
 setattr(shoal.flow, "kernel", sys.modules[__name__])  # noqa: B010 - mypy knows better.

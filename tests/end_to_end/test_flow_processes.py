@@ -22,12 +22,12 @@ from shoal.errors import (
     OutOfTime,
     UnreadableFile,
 )
-from shoal.flow.expressions import Constant, Input
+from shoal.flow.language.expressions import Constant, Input
 from shoal.flow.messages import (
     Evaluate,
     Hash,
 )
-from shoal.flow.workers import Workers
+from shoal.flow.work.workers import Workers
 from tests.end_to_end.working import (
     FLOAT,
     PATIENCE_S,
@@ -88,7 +88,7 @@ def test_an_interrupt_of_the_whole_group_leaves_workers(endless: Path) -> None:
 PEER = """
 import asyncio, sys
 from shoal.flow.messages import Hash
-from shoal.flow.workers import Workers
+from shoal.flow.work.workers import Workers
 
 async def main():
     workers = Workers(2, print)

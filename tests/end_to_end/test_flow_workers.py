@@ -20,7 +20,7 @@ from shoal.errors import (
     Refused,
     WorkerLost,
 )
-from shoal.flow.expressions import Constant, Input
+from shoal.flow.language.expressions import Constant, Input
 from shoal.flow.messages import (
     Evaluated,
     Form,
@@ -30,7 +30,7 @@ from shoal.flow.messages import (
     Inspected,
     Source,
 )
-from shoal.flow.workers import Workers
+from shoal.flow.work.workers import Workers
 from tests.end_to_end.working import (
     FLOAT,
     PATIENCE_S,

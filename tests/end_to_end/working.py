@@ -13,7 +13,7 @@ import uvloop
 from shoal.errors import (
     ShoalError,
 )
-from shoal.flow.expressions import Call, Expression, Input
+from shoal.flow.language.expressions import Call, Expression, Input
 from shoal.flow.messages import (
     Evaluate,
     Form,
@@ -21,7 +21,7 @@ from shoal.flow.messages import (
     Known,
     Source,
 )
-from shoal.flow.workers import Workers
+from shoal.flow.work.workers import Workers
 
 T = TypeVar("T")
 Play = Callable[[Workers], Awaitable[T]]

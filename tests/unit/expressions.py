@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.core.machine import PeerId
-from shoal.flow.expressions import (
+from shoal.flow.arithmetic.kernel import Reader, number_of, partial_of, rows_of
+from shoal.flow.arithmetic.operations import LIBRARY, TYPES
+from shoal.flow.arithmetic.reductions import combine, finish
+from shoal.flow.language.expressions import (
     Call,
     Constant,
     Dataset,
@@ -18,7 +21,6 @@ from shoal.flow.expressions import (
     Number,
     Tagged,
 )
-from shoal.flow.kernel import Reader, number_of, partial_of, rows_of
 from shoal.flow.messages import (
     DatasetRecord,
     Form,
@@ -30,9 +32,7 @@ from shoal.flow.messages import (
     Step,
     Value,
 )
-from shoal.flow.operations import LIBRARY, TYPES
-from shoal.flow.reductions import combine, finish
-from shoal.flow.stepping import VALUE_BYTES
+from shoal.flow.plans.stepping import VALUE_BYTES
 
 Array = NDArray[Any]
 

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from shoal.core.machine import PeerId
-from shoal.flow.expressions import Input
+from shoal.flow.language.expressions import Input
 from shoal.flow.messages import Form, Given, Plan, Product, Reduction, Rows, Step, Value
 from shoal.flow.protocol import Carry, Conclude, Conductor, Fail, FlowEffect
 

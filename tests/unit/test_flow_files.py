@@ -14,8 +14,6 @@ from hypothesis.extra import numpy as hnp
 from numpy.lib import format as npy_format
 
 from shoal.errors import ChangedFile, InvalidName, NotFound, ShoalError, UnreadableFile
-from shoal.flow import npy
-from shoal.flow.files import DIGEST_BYTES, digest, inspect, reader, write_rows
 from shoal.flow.messages import (
     CHUNK_BYTES,
     HALF,
@@ -25,7 +23,9 @@ from shoal.flow.messages import (
     Source,
     row_bytes,
 )
-from shoal.flow.npy import npy_head, read_head
+from shoal.flow.work import npy
+from shoal.flow.work.files import DIGEST_BYTES, digest, inspect, reader, write_rows
+from shoal.flow.work.npy import npy_head, read_head
 
 NUMBERS = st.one_of(
     hnp.boolean_dtypes(),

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal.errors import BadExpression
-from shoal.flow.expressions import (
+from shoal.flow.arithmetic.operations import LIBRARY
+from shoal.flow.language.expressions import (
     MAX_DEPTH,
     Call,
     Constant,
@@ -16,10 +17,9 @@ from shoal.flow.expressions import (
     Expression,
     Tagged,
 )
-from shoal.flow.grammar import parse, show
+from shoal.flow.language.grammar import parse, show
+from shoal.flow.language.notation import depth
 from shoal.flow.messages import MAX_TEXT
-from shoal.flow.notation import depth
-from shoal.flow.operations import LIBRARY
 
 numbers = st.one_of(
     st.booleans(),

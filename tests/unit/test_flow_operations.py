@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal.errors import BadExpression, MalformedMessage
-from shoal.flow.expressions import Call, Input, Number
-from shoal.flow.grammar import parse
-from shoal.flow.kernel import (
+from shoal.flow.arithmetic.kernel import (
     CHUNK_ELEMENTS,
     collected,
     number_of,
@@ -21,9 +19,11 @@ from shoal.flow.kernel import (
     remarks,
     rows_of,
 )
+from shoal.flow.arithmetic.operations import LIBRARY, TYPES, real2bin
+from shoal.flow.arithmetic.reductions import PARTIAL_BYTES, combine, finish, partial
+from shoal.flow.language.expressions import Call, Input, Number
+from shoal.flow.language.grammar import parse
 from shoal.flow.messages import Form
-from shoal.flow.operations import LIBRARY, TYPES, real2bin
-from shoal.flow.reductions import PARTIAL_BYTES, combine, finish, partial
 
 REAL = [name for name in TYPES if not name.startswith("complex")]
 

@@ -9,11 +9,11 @@ import pytest
 
 from shoal.core.machine import PeerId
 from shoal.errors import BadExpression, Missing, NotFound
-from shoal.flow.expressions import Constant, Dataset, Expression, Tagged
-from shoal.flow.grammar import parse, show
+from shoal.flow.arithmetic.reductions import PARTIAL_BYTES
+from shoal.flow.language.expressions import Constant, Dataset, Expression, Tagged
+from shoal.flow.language.grammar import parse, show
 from shoal.flow.messages import DatasetRecord, Plan, Product
-from shoal.flow.planner import plan
-from shoal.flow.reductions import PARTIAL_BYTES
+from shoal.flow.plans.planner import plan
 from tests.unit.expressions import (
     ASKED,
     Array,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from shoal.errors import BadExpression
-from shoal.flow.expressions import Call, Dataset, Expression, Input, Tagged
-from shoal.flow.grammar import parse, show
+from shoal.flow.arithmetic.types import Typed, check
+from shoal.flow.language.expressions import Call, Dataset, Expression, Input, Tagged
+from shoal.flow.language.grammar import parse, show
 from shoal.flow.messages import DatasetRecord, Form, Part
-from shoal.flow.types import Typed, check
 
 
 def formed(leaf: Dataset | Tagged) -> DatasetRecord:

@@ -18,7 +18,9 @@ from msgspec import Raw
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import NotFound, ShoalError
-from shoal.flow.expressions import Input
+from shoal.flow.datasets.rows import Rows, Streaming
+from shoal.flow.datasets.shelf import Held, Shelf
+from shoal.flow.language.expressions import Input
 from shoal.flow.messages import (
     Carried,
     Evaluate,
@@ -35,8 +37,6 @@ from shoal.flow.messages import (
     Wanted,
     row_bytes,
 )
-from shoal.flow.rows import Rows, Streaming
-from shoal.flow.shelf import Held, Shelf
 
 ORDER = "flow-carry"
 FORGET = "flow-forget"

@@ -19,10 +19,10 @@ from msgspec.structs import replace
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import ShoalError
+from shoal.flow.arithmetic.finishing import combine, finished
+from shoal.flow.arithmetic.kernel import remarks
 from shoal.flow.carrying import FORGET, ORDER, Carrier
-from shoal.flow.expressions import Constant
-from shoal.flow.finishing import combine, finished
-from shoal.flow.kernel import remarks
+from shoal.flow.language.expressions import Constant
 from shoal.flow.messages import (
     Carried,
     DatasetRecord,

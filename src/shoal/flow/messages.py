@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import COUNT, WORD
-from shoal.flow.expressions import Constant, Expression
+from shoal.flow.language.expressions import Constant, Expression
 
 Count = Annotated[int, COUNT]
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,32}\Z")]

@@ -19,20 +19,20 @@ from shoal.core.disk import Disk
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import ShoalError
-from shoal.flow.asking import Asked, Question
+from shoal.flow.arithmetic.operations import LIBRARY
 from shoal.flow.carrying import FORGET, ORDER, Carrier
+from shoal.flow.datasets.library import Library, Wish
+from shoal.flow.datasets.publishing import shown
+from shoal.flow.datasets.rows import TOPIC, Streaming
+from shoal.flow.datasets.serving import Whole
+from shoal.flow.datasets.shelf import Shelf
 from shoal.flow.driving import Driver, Wires, stored, write_end
-from shoal.flow.grammar import parse
 from shoal.flow.jobs import ENDED, KIND, Jobs
-from shoal.flow.library import Library, Wish
+from shoal.flow.language.grammar import parse
 from shoal.flow.messages import DatasetRecord, JobRecord, Plan
-from shoal.flow.operations import LIBRARY
-from shoal.flow.publishing import shown
+from shoal.flow.plans.asking import Asked, Question
 from shoal.flow.records import Record, Records
-from shoal.flow.rows import TOPIC, Streaming
-from shoal.flow.serving import Whole
-from shoal.flow.shelf import Shelf
-from shoal.flow.workers import Workers
+from shoal.flow.work.workers import Workers
 from shoal.net.asking import Handler
 from shoal.net.streams import Serve
 

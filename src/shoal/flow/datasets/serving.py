@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 
 from shoal.core.machine import PeerId
 from shoal.errors import ShoalError, Unreachable
+from shoal.flow.datasets.rows import Rows, read
 from shoal.flow.messages import DatasetRecord, Part, Source, Wanted, row_bytes
-from shoal.flow.npy import npy_head
-from shoal.flow.rows import Rows, read
+from shoal.flow.work.npy import npy_head
 
 
 class Whole:

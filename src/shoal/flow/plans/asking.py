@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from shoal.core.machine import PeerId
 from shoal.errors import Misuse, NotFound
-from shoal.flow.expressions import Call, Constant, Dataset, Expression, Tagged
-from shoal.flow.grammar import parse, show
+from shoal.flow.datasets.library import Library
 from shoal.flow.jobs import Jobs
-from shoal.flow.library import Library
+from shoal.flow.language.expressions import Call, Constant, Dataset, Expression, Tagged
+from shoal.flow.language.grammar import parse, show
 from shoal.flow.messages import DatasetRecord, Plan
-from shoal.flow.planner import Collect, plan
+from shoal.flow.plans.planner import Collect, plan
 
 # A plan for more takes longer than others should wait for: about 10 ms.
 MANY_PARTS = 64

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from math import inf
 
 from shoal.core.machine import PeerId
+from shoal.flow.arithmetic.types import Typed
 from shoal.flow.messages import row_bytes
-from shoal.flow.segments import Loads, Segment
-from shoal.flow.types import Typed
+from shoal.flow.plans.segments import Loads, Segment
 
 
 class Placing:

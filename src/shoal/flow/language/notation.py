@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from shoal.errors import BadExpression
-from shoal.flow.expressions import (
+from shoal.flow.language.expressions import (
     MAX_DEPTH,
     Call,
     Constant,

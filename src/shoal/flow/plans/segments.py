@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from shoal.core.machine import PeerId
 from shoal.errors import Missing
+from shoal.flow.arithmetic.types import Typed
 from shoal.flow.messages import DatasetRecord, Part, Rows, row_bytes
-from shoal.flow.types import Typed
 
 Loads = Mapping[PeerId, int]
 

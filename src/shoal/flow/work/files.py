@@ -24,7 +24,6 @@ from shoal.errors import (
     ShoalError,
     UnreadableFile,
 )
-from shoal.flow import npy
 from shoal.flow.messages import (
     CHUNK_BYTES,
     HALF,
@@ -36,6 +35,7 @@ from shoal.flow.messages import (
     Source,
     row_bytes,
 )
+from shoal.flow.work import npy
 
 Rows = NDArray[Any]
 Stamp = tuple[int, int, int]

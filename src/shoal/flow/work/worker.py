@@ -14,8 +14,6 @@ import msgspec
 from shoal.core.frames import MAX_FRAME_BYTES, FrameReader, framed
 from shoal.core.wire import decoded
 from shoal.errors import Misuse, OutOfMemory, ShoalError
-from shoal.flow import files
-from shoal.flow.forkserver import Ready
 from shoal.flow.messages import (
     Evaluate,
     Evaluated,
@@ -27,6 +25,8 @@ from shoal.flow.messages import (
     Source,
     Task,
 )
+from shoal.flow.work import files
+from shoal.flow.work.forkserver import Ready
 
 Given = files.RowReader | int | float | bool
 
@@ -91,7 +91,7 @@ def _carry_out(task: Task) -> Outcome:
 
 def _evaluate(task: Evaluate) -> Evaluated:
     # Not before there is something to compute: it brings a library of operations.
-    from shoal.flow import kernel
+    from shoal.flow.arithmetic import kernel
 
     told: dict[str, int] = {}
     partial = b""

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import BadExpression, MalformedMessage
-from shoal.flow.expressions import Number
+from shoal.flow.arithmetic.operations import Operand
+from shoal.flow.language.expressions import Number
 from shoal.flow.messages import Form
-from shoal.flow.operations import Operand
 
 Array = NDArray[Any]
 

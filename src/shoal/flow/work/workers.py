@@ -24,7 +24,6 @@ from shoal.errors import (
     WorkerLost,
     named,
 )
-from shoal.flow.forkserver import Settings
 from shoal.flow.messages import (
     HALF,
     Evaluate,
@@ -38,7 +37,8 @@ from shoal.flow.messages import (
     Source,
     Task,
 )
-from shoal.flow.nursery import Nursery, Worker
+from shoal.flow.work.forkserver import Settings
+from shoal.flow.work.nursery import Nursery, Worker
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ LAST_PAUSE_S = 10.0
 MAX_STILLBORN = 3
 
 # Imported once, by the process that workers are forked from.
-PRELOAD = ("shoal.flow.worker", "shoal.flow.kernel", "numpy")
+PRELOAD = ("shoal.flow.work.worker", "shoal.flow.arithmetic.kernel", "numpy")
 
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from shoal.flow.types import Typed, call, type_name
+from shoal.flow.arithmetic.types import Typed, call, type_name
 
 
 def unfolded(node: Typed) -> Typed:

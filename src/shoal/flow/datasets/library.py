@@ -13,6 +13,8 @@ from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import Conflict, Exists, Misuse, NotFound
 from shoal.flow.carrying import Working
+from shoal.flow.datasets.publishing import dataset_id, joined, natural, parted
+from shoal.flow.datasets.shelf import Held, Shelf
 from shoal.flow.jobs import readable, whole_id
 from shoal.flow.messages import (
     DatasetRecord,
@@ -24,9 +26,7 @@ from shoal.flow.messages import (
     Part,
     row_bytes,
 )
-from shoal.flow.publishing import dataset_id, joined, natural, parted
 from shoal.flow.records import Record, Records
-from shoal.flow.shelf import Held, Shelf
 
 KIND = "dataset"
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from shoal.core.machine import PeerId
-from shoal.flow.expressions import Call, Expression, Input
+from shoal.flow.arithmetic.reductions import PARTIAL_BYTES
+from shoal.flow.arithmetic.types import Typed, type_name
+from shoal.flow.language.expressions import Call, Expression, Input
 from shoal.flow.messages import Given, Product, Step, Value, row_bytes
-from shoal.flow.placing import Placing
-from shoal.flow.reductions import PARTIAL_BYTES
-from shoal.flow.segments import Loads, Segment, leaves
-from shoal.flow.types import Typed, type_name
+from shoal.flow.plans.placing import Placing
+from shoal.flow.plans.segments import Loads, Segment, leaves
 
 # Who else could do a step that needs nobody's own rows.
 _MAX_ALTERNATIVES = 8

@@ -12,14 +12,20 @@ from typing import Literal
 
 from shoal.core.machine import PeerId
 from shoal.errors import BadExpression, NotFound
-from shoal.flow.expressions import Dataset, Expression, Tagged
-from shoal.flow.grammar import show
+from shoal.flow.arithmetic.types import Typed, check
+from shoal.flow.language.expressions import Dataset, Expression, Tagged
+from shoal.flow.language.grammar import show
 from shoal.flow.messages import DatasetRecord, Plan, Reduction
-from shoal.flow.rationale import explained
-from shoal.flow.segments import Loads, collector, held_bytes, lacking_bytes, segments
-from shoal.flow.stepping import Steps, in_numbers
-from shoal.flow.types import Typed, check
-from shoal.flow.unfolding import adds, unfolded
+from shoal.flow.plans.rationale import explained
+from shoal.flow.plans.segments import (
+    Loads,
+    collector,
+    held_bytes,
+    lacking_bytes,
+    segments,
+)
+from shoal.flow.plans.stepping import Steps, in_numbers
+from shoal.flow.plans.unfolding import adds, unfolded
 
 Collect = Literal["largest", "random"]
 

@@ -7,7 +7,8 @@ understand different things (`a < b < c`), the text is refused with the reading 
 from typing import NamedTuple
 
 from shoal.errors import BadExpression
-from shoal.flow.expressions import (
+from shoal.flow.arithmetic.operations import ALIASES, LIBRARY
+from shoal.flow.language.expressions import (
     MAX_DEPTH,
     Call,
     Constant,
@@ -16,11 +17,10 @@ from shoal.flow.expressions import (
     Number,
     Tagged,
 )
-from shoal.flow.lexer import Token, complain, tokens, whole_number
-from shoal.flow.notation import BINARY, COMPARISON, POWER, UNARY, UNARY_LEVEL
-from shoal.flow.notation import show as show
-from shoal.flow.operations import ALIASES, LIBRARY
-from shoal.flow.spelling import nearest
+from shoal.flow.language.lexer import Token, complain, tokens, whole_number
+from shoal.flow.language.notation import BINARY, COMPARISON, POWER, UNARY, UNARY_LEVEL
+from shoal.flow.language.notation import show as show
+from shoal.flow.language.spelling import nearest
 
 # A level of a tree takes so much at most: a right side in parentheses, or a call.
 _MAX_NESTING = 3 * MAX_DEPTH + 3

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from shoal.core.machine import PeerId
-from shoal.flow.stepping import Steps
+from shoal.flow.plans.stepping import Steps
 
 # More is no explanation.
 _MAX_SENTENCES = 20

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from shoal.errors import BadExpression
-from shoal.flow.expressions import Call, Constant, Expression, Input, Number
-from shoal.flow.grammar import show
+from shoal.flow.arithmetic.operations import LIBRARY, Operand
+from shoal.flow.arithmetic.reductions import Array, combine, partial
+from shoal.flow.language.expressions import Call, Constant, Expression, Input, Number
+from shoal.flow.language.grammar import show
 from shoal.flow.messages import Form
-from shoal.flow.operations import LIBRARY, Operand
-from shoal.flow.reductions import Array, combine, partial
 
 # Rows of an input, from one up to another.
 Reader = Callable[[int, int], Array]

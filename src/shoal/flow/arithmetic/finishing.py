@@ -1,8 +1,8 @@
 """What partials, and the numbers they come to, come to in the end."""
 
-from shoal.flow import reductions
-from shoal.flow.expressions import Expression
-from shoal.flow.kernel import collected, number_of
+from shoal.flow.arithmetic import reductions
+from shoal.flow.arithmetic.kernel import collected, number_of
+from shoal.flow.language.expressions import Expression
 from shoal.flow.messages import Reduction
 from shoal.flow.protocol import Number
 

@@ -14,11 +14,18 @@ import numpy as np
 from msgspec import Struct
 
 from shoal.errors import BadExpression
-from shoal.flow.expressions import Call, Constant, Dataset, Expression, Input, Tagged
-from shoal.flow.grammar import show
+from shoal.flow.arithmetic.operations import LIBRARY, TYPES, Operand, Operation
+from shoal.flow.language.expressions import (
+    Call,
+    Constant,
+    Dataset,
+    Expression,
+    Input,
+    Tagged,
+)
+from shoal.flow.language.grammar import show
+from shoal.flow.language.spelling import nearest
 from shoal.flow.messages import DatasetRecord, Form, Shape
-from shoal.flow.operations import LIBRARY, TYPES, Operand, Operation
-from shoal.flow.spelling import nearest
 
 Formed = Callable[[Dataset | Tagged], DatasetRecord]
 

@@ -22,8 +22,17 @@ import msgspec
 from shoal.core.frames import FrameReader, framed
 from shoal.core.wire import decoded
 from shoal.errors import MalformedMessage, WorkerLost
-from shoal.flow.forkserver import Born, Died, Fork, Kill, Ready, Settings, Told, Unborn
 from shoal.flow.messages import Outcome
+from shoal.flow.work.forkserver import (
+    Born,
+    Died,
+    Fork,
+    Kill,
+    Ready,
+    Settings,
+    Told,
+    Unborn,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +53,7 @@ MAX_WORDS = 200
 # Its modules are found where ours are, whatever directory either stands in.
 _BEGIN = (
     "import sys; sys.path[:] = sys.argv[3:]; "
-    "from shoal.flow.forkserver import main; main(int(sys.argv[1]), sys.argv[2])"
+    "from shoal.flow.work.forkserver import main; main(int(sys.argv[1]), sys.argv[2])"
 )
 
 _encode = msgspec.msgpack.Encoder().encode

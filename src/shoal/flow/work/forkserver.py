@@ -196,7 +196,7 @@ class Forkserver:
 
 
 def _work(asker: socket.socket) -> None:
-    from shoal.flow.worker import work
+    from shoal.flow.work.worker import work
 
     with suppress(ConnectionError):
         work(asker)

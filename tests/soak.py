@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.conformance import fuzz, fuzz_talks
 from tests.end_to_end import campaign, kills
 from tests.simulation.properties import PROPERTIES, Property
+from tests.simulation.records_properties import RECORDS_PROPERTIES
 from tests.simulation.storage_properties import STORAGE_PROPERTIES
 
 FUZZED_INPUTS = 100_000
@@ -49,7 +50,7 @@ def main() -> int:
     chosen = parser.parse_args()
     end, worst = chosen.first + chosen.seeds, 0
     with ProcessPoolExecutor(PROCESSES) as pool:
-        for holds in PROPERTIES + STORAGE_PROPERTIES:
+        for holds in PROPERTIES + STORAGE_PROPERTIES + RECORDS_PROPERTIES:
             if chosen.only not in holds.__name__:
                 continue
             began = time.monotonic()

@@ -8,17 +8,15 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from msgspec.structs import replace
-
 from shoal.core import address as addresses
-from shoal.core.handshake import CHECK
 from shoal.core.hello import Membership
 from shoal.core.machine import Address, PeerId
-from shoal.errors import ShoalError
+from shoal.flow.service import FlowService
+from shoal.introductions import Network
 from shoal.members.facts import MemberFound, MemberLeft, MemberLost, MembersFact
 from shoal.members.messages import Profile, Reason
 from shoal.members.service import TOPIC, MemberRecord, MembersService
@@ -28,11 +26,15 @@ from shoal.net.home import Home
 from shoal.net.host import bind, connection_limit, machine_identity
 from shoal.net.links import Links
 from shoal.net.streams import Streams
+from shoal.reachability import Reachability
 from shoal.settings import PeerSettings
+from shoal.table.records.service import TOPIC as RECORDS
+from shoal.table.records.service import RecordsService
 from shoal.table.service import TableService
 from shoal.table.storage import Log, Memory, Storage
 from shoal.version import VERSION
 from shoal.web.api import Pages
+from shoal.web.flow import FlowPages
 from shoal.web.guard import Guard
 from shoal.web.metrics import Metrics
 from shoal.web.server import Web
@@ -47,9 +49,6 @@ FAREWELL_S = 0.1
 
 # Newcomers come in crowds; contacts are written once for all of them.
 REMEMBER_S = 3.0
-
-# How often to find out whether others can dial us.
-CHECK_DIALABLE_S = 60.0
 
 
 class Peer:
@@ -66,7 +65,6 @@ class Peer:
         self.name = membership.identity.peer
         self._host = host
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._tasks: list[asyncio.Task[None]] = []
         self._remembering: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -101,6 +99,7 @@ class Peer:
             "members_alive": self.members_service.size,
             "links": len(self.links.connected()),
             "connections": self.reception.inside,
+            "keeper": self.records.keeper,
             "keys": self.table_service.table.size,
             "storage": self._settings.storage,
             "durability": self._settings.durability,
@@ -155,6 +154,8 @@ class Peer:
         generation = self._home.next_generation()
         self._make_members(generation)
         self._make_table(generation)
+        self._make_records(generation)
+        self._make_flow()
         self._make_web(host)
         self.reception = Reception(
             {
@@ -177,7 +178,8 @@ class Peer:
             port=port,
         )
         self.members_service.start()
-        self._tasks.append(self._loop.create_task(self._keep_dialable_true()))
+        self._reachability.start(settings.members.notice_s / 2)
+        await self.flow.start(settings.data)
 
     def _make_net(self) -> None:
         self.datagrams = Datagrams(self._caught, self.fail)
@@ -193,7 +195,13 @@ class Peer:
 
     def _make_members(self, generation: int) -> None:
         settings = self._settings
-        profile = Profile(self.name, self.address, self._host, settings.zone)
+        profile = Profile(
+            self.name,
+            self.address,
+            self._host,
+            settings.zone,
+            since=int(self._started),
+        )
         self.members_service = MembersService(
             profile,
             list(dict.fromkeys([*settings.join, *self._home.contacts()])),
@@ -205,22 +213,51 @@ class Peer:
         )
         self.members_service.listen(self._attend)
         self.links.on_post(TOPIC, self.members_service.posted)
-        self.links.serve("dial-back", self._dial_back)
+        self._reachability = Reachability(
+            self.links, self.members_service, lambda: self._successors(self.name)
+        )
 
     def _make_table(self, start: int) -> None:
-        settings = self._settings
-        storage: Storage = Memory()
-        if settings.storage == "log":
-            storage = Log(self._home.files("table"), self.name, Random())
         self.table_service = TableService(
             self.name,
-            storage,
+            self._storage("table"),
             start=start,
-            durability=settings.durability,
+            durability=self._settings.durability,
             fail=self.fail,
             address=self.address,
         )
         self.table_service.start()
+
+    def _make_records(self, start: int) -> None:
+        self.records = RecordsService(
+            self.name,
+            self._storage("records"),
+            start=start,
+            durability=self._settings.durability,
+            wires=self,
+            fail=self.fail,
+        )
+        alone = not self._settings.join and not self._home.contacts()
+        self.records.start(int(self._started), founding=alone)
+        self.links.on_post(RECORDS, self.records.posted)
+
+    def _make_flow(self) -> None:
+        memory = self._settings.worker_memory_mb
+        self.flow = FlowService(
+            self.name,
+            self._home.directory / "flow",
+            self._home.files("flow"),
+            records=self.records,
+            network=Network(self.name, self.links, self.streams, self.members_service),
+            workers=self._settings.workers,
+            memory_bytes=memory and memory << 20,
+            fail=self.fail,
+        )
+
+    def _storage(self, name: str) -> Storage:
+        if self._settings.storage == "memory":
+            return Memory()
+        return Log(self._home.files(name), self.name, Random())
 
     def _make_web(self, host: str) -> None:
         names = (socket.gethostname().lower(), addresses.parse(self.address)[0].lower())
@@ -228,14 +265,16 @@ class Peer:
         self.web = Web(guard, self.fail)
         self.metrics = Metrics(self.name, self.membership.network)
         Pages(self.web, self, self.metrics.registry, self._measure)
+        FlowPages(self.web, self.flow)
 
     async def _end(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        self._reachability.stop()
         if self._remembering:
             self._remembering.cancel()
             self._remember()
         self._server.close()
+        await self.flow.stop()
+        await self.records.stop()
         self.members_service.leave(Reason.STOPPED)
         await self.links.close("stopped by its owner")
         await asyncio.sleep(FAREWELL_S)  # The goodbyes need the sockets.
@@ -305,8 +344,11 @@ class Peer:
         log.info("%s", fact)
         if isinstance(fact, MemberLost | MemberLeft):
             self.links.forget(fact.peer)
+            self.records.gone(fact.peer)
+            self.flow.lost(fact.peer)
         if isinstance(fact, MemberFound):
             self.links.expect(fact.profile.peer)
+            self.records.found(fact.profile.peer, fact.profile.since)
         if isinstance(fact, MemberFound | MemberLost | MemberLeft):
             self.links.hold(self._successors(self.name))
             self._remember_soon()
@@ -322,48 +364,3 @@ class Peer:
         if present:
             addresses = [profile.address for profile in present]
             self._loop.run_in_executor(None, self._home.remember, addresses)
-
-    # Can others dial us?
-
-    async def _keep_dialable_true(self) -> None:
-        """Ask neighbours to dial us; if none can, say so, and they use our links."""
-        await asyncio.sleep(self._settings.members.notice_s / 2)
-        while True:
-            dialable = await self._is_dialable()
-            if dialable is False:  # A busy neighbour may have been late: ask again.
-                await asyncio.sleep(1)
-                dialable = await self._is_dialable()
-            profile = self.members_service.profile
-            if dialable is not None and dialable != profile.dialable:
-                log.warning("others can%s dial us", "" if dialable else "not")
-                fresh = replace(profile, dialable=dialable)
-                self.members_service.change(fresh)
-            await asyncio.sleep(CHECK_DIALABLE_S)
-
-    async def _is_dialable(self) -> bool | None:
-        """Whether any neighbour can dial us; none if too few of them know."""
-        asked = self._successors(self.name)
-        answers = [await self._ask_dial_back(each) for each in asked]
-        known = [answer for answer in answers if answer is not None]
-        if any(known):
-            return True
-        enough = min(2, self.members_service.size - 1)
-        return False if len(known) >= enough > 0 else None
-
-    async def _ask_dial_back(self, peer: PeerId) -> bool | None:
-        body = b"\xc0"  # Our address is in our record; the question says nothing more.
-        try:
-            answer = await self.links.ask(peer, "dial-back", body, within_s=5)
-        except ShoalError:
-            return None
-        return {b"\xc3": True, b"\xc2": False}.get(bytes(answer))
-
-    async def _dial_back(self, peer: PeerId, _: object) -> bytes:
-        profile = self.members_service.profile_of(peer)
-        if profile is None:
-            return b"\xc0"
-        with suppress(ShoalError, OSError):
-            link = await self.links.dialler.dial(profile.address, CHECK)
-            link.close("only to see whether you can be dialled")
-            return b"\xc3"
-        return b"\xc2"

@@ -29,6 +29,9 @@ class PeerSettings:
     profile: str = "loopback"
     storage: Storage = "log"
     durability: Durability = "always"
+    data: tuple[Path, ...] = ()  # Files and folders to add at the start.
+    workers: int | None = None  # All processors but one, unless told otherwise.
+    worker_memory_mb: int | None = None  # A quarter of the machine's likewise.
     members: MembersSettings = field(default_factory=MembersSettings)
     # Descriptors are what runs out first; the default is what `ulimit -n` leaves.
     max_connections: int | None = None

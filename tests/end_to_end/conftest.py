@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.cluster import Cluster
+from tests.end_to_end.working import ENDLESS_BYTES, LOOPS, Loop
 
 
 @pytest.fixture
@@ -22,3 +23,17 @@ def sharer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("home"))
     yield cluster
     cluster.stop()
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest) -> Loop:
+    factory: Loop = request.param
+    return factory
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Path:
+    path = tmp_path / "endless.npy"
+    with path.open("wb") as file:
+        file.truncate(ENDLESS_BYTES)
+    return path

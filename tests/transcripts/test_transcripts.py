@@ -54,7 +54,7 @@ def _short(thing: object) -> str:
     """Without what makes a line long and changes with every seed."""
     text = re.sub(r"nonce=\d+, ", "", str(thing))
     text = re.sub(r", news=\(.*?\)\)\)", ")", text)
-    text = re.sub(r"Profile\(peer='(\w+)'.*?dialable=True\)", r"\1", text)
+    text = re.sub(r"Profile\(peer='(\w+)'.*?dialable=True, since=0\)", r"\1", text)
     text = re.sub(r"Incarnation\(generation=(\d+), refutation=(\d+)\)", r"\1.\2", text)
     text = re.sub(r"<(\w+)\.(\w+): \d+>", r"\2", text)
     return re.sub(r"sums=\([\d, ]+\)", "sums", text)

@@ -8,7 +8,13 @@ from shoal.cli import which
 from shoal.core import address as addresses
 from shoal.core.identity import checked_label
 from shoal.core.machine import Address
-from shoal.errors import DirectoryHeld, InvalidAddress, InvalidName, NotListening
+from shoal.errors import (
+    DirectoryHeld,
+    InvalidAddress,
+    InvalidName,
+    NotFound,
+    NotListening,
+)
 from shoal.net.home import read_token
 from shoal.net.registry import default_directory, list_running
 from shoal.settings import (
@@ -45,6 +51,9 @@ class Plan:
     insecure: bool
     storage: Storage
     durability: Durability
+    data: tuple[Path, ...]
+    workers: int | None
+    worker_memory_mb: int | None
     log: str
 
     @classmethod
@@ -62,6 +71,9 @@ class Plan:
         insecure: bool = False,
         storage: Storage = "log",
         durability: Durability = "always",
+        data: tuple[Path, ...] = (),
+        workers: int | None = None,
+        worker_memory_mb: int | None = None,
         log: str = "text",
     ) -> "Plan":
         """Check everything that can be checked before anything is started."""
@@ -93,6 +105,9 @@ class Plan:
             insecure=insecure,
             storage=storage,
             durability=durability,
+            data=tuple(_there(each) for each in data),
+            workers=workers,
+            worker_memory_mb=worker_memory_mb,
             log=log,
         )
 
@@ -109,6 +124,9 @@ class Plan:
             insecure=self.insecure,
             storage=self.storage,
             durability=self.durability,
+            data=self.data,
+            workers=self.workers,
+            worker_memory_mb=self.worker_memory_mb,
         )
         return PROFILES[self.profile](plain)
 
@@ -157,6 +175,14 @@ def check_alone(directory: Path) -> None:
             f"data directory {directory}: it holds {many} peers; bring them back with "
             f"--peers {many}; or choose another with --dir"
         )
+
+
+def _there(path: Path) -> Path:
+    """A file or folder to add; whether it holds rows is found out by a worker."""
+    whole = path.expanduser().absolute()
+    if not whole.exists():
+        raise NotFound(f"data {path}: there is no such file or folder; correct it")
+    return whole
 
 
 def taken_by(port: int) -> str:

@@ -141,22 +141,7 @@ def spawn(plan: Plan, join: list[str] | None = None) -> Child:
     """Start one peer in a session of its own, so that no terminal ends it."""
     footprint = Footprint(plan.directory)
     news, fd = os.pipe()
-    command = [
-        *(sys.executable, "-m", "shoal", "up"),
-        *("--listen", f"[{plan.host}]:{plan.port}", "--dir", str(plan.directory)),
-        *("--profile", plan.profile, "--log", plan.log, "--ready-fd", str(fd)),
-    ]
-    for option, value in (
-        ("--advertise", plan.advertise),
-        ("--name", plan.name),
-        ("--zone", plan.zone),
-        ("--storage", plan.storage),
-        ("--durability", plan.durability),
-    ):
-        command += [option, value] if value else []
-    for address in plan.join if join is None else join:
-        command += ["--join", address]
-    command += ["--insecure"] if plan.insecure else []
+    command = [*_command(plan, join), "--ready-fd", str(fd)]
     try:
         plan.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _enter(plan)
@@ -178,6 +163,32 @@ def spawn(plan: Plan, join: list[str] | None = None) -> Child:
         ) from error
     os.close(fd)
     return Child(process, news, plan, footprint)
+
+
+def _command(plan: Plan, join: list[str] | None) -> list[str]:
+    command = [
+        *(sys.executable, "-m", "shoal", "up"),
+        *("--listen", f"[{plan.host}]:{plan.port}", "--dir", str(plan.directory)),
+        *("--profile", plan.profile, "--log", plan.log),
+    ]
+    for option, value in (
+        ("--advertise", plan.advertise),
+        ("--name", plan.name),
+        ("--zone", plan.zone),
+        ("--storage", plan.storage),
+        ("--durability", plan.durability),
+    ):
+        command += [option, value] if value else []
+    for address in plan.join if join is None else join:
+        command += ["--join", address]
+    for path in plan.data:
+        command += ["--data", str(path)]
+    for option, count in (
+        ("--workers", plan.workers),
+        ("--worker-memory-mb", plan.worker_memory_mb),
+    ):
+        command += [option, str(count)] if count else []
+    return command + (["--insecure"] if plan.insecure else [])
 
 
 def _enter(plan: Plan) -> None:

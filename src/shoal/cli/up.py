@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from shoal.cli.options import PLAIN, Options
 from shoal.cli.plan import Plan, check_alone
 from shoal.core import address as addresses
+from shoal.errors import Misuse
 from shoal.settings import Durability, Storage
+
+AT_LEAST_ONE = Parameter(validator=validators.Number(gte=1))
 
 
 def up(
@@ -26,6 +29,9 @@ def up(
     insecure: bool = False,
     storage: Storage = "log",
     durability: Durability = "always",
+    data: tuple[Path, ...] = (),
+    workers: Annotated[int | None, AT_LEAST_ONE] = None,
+    worker_memory_mb: Annotated[int | None, AT_LEAST_ONE] = None,
     log: str = "text",
     ready_fd: Annotated[int | None, Parameter(show=False)] = None,
     options: Options = PLAIN,
@@ -65,6 +71,14 @@ def up(
     durability
         When a change is acknowledged: always, when it is synced to the disk;
         interval, at once, and synced each second; none, and never synced by us.
+    data
+        A .npy file, or a folder of some, to compute with; may be given several
+        times. It stays where it is, and is only read.
+    workers
+        So many processes compute: all processors but one unless told otherwise.
+    worker_memory_mb
+        What each of them may take: a quarter of this machine's unless told
+        otherwise. What needs more fails, and nothing else does.
     log
         What lines of the log look like: text or json.
     """
@@ -80,8 +94,13 @@ def up(
         insecure=insecure,
         storage=storage,
         durability=durability,
+        data=data,
+        workers=workers,
+        worker_memory_mb=worker_memory_mb,
         log=log,
     )
+    if data and peers != 1:
+        raise Misuse("--data: it is one peer's; start that one by itself: shoal up")
     if peers == 1:
         check_alone(plan.directory)
     if detach or peers != 1:
@@ -105,6 +124,7 @@ def join(
     zone: str = "",
     token: Path | None = None,
     insecure: bool = False,
+    data: tuple[Path, ...] = (),
     options: Options = PLAIN,
 ) -> int:
     """Start a peer in the network of another: `shoal up --join ADDRESS`.
@@ -131,6 +151,9 @@ def join(
         peer of it. Found by itself if you run one on this machine.
     insecure
         Let others reach this address although nothing is encrypted yet.
+    data
+        A .npy file, or a folder of some, to compute with; may be given several
+        times. It stays where it is, and is only read.
     """
     return up(
         listen=listen,
@@ -142,5 +165,6 @@ def join(
         zone=zone,
         token=token,
         insecure=insecure,
+        data=data,
         options=options,
     )

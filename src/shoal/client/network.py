@@ -1,8 +1,14 @@
 """One peer's address, its token, and what can be asked of it."""
 
+from typing import TYPE_CHECKING, Any
+
 from shoal.client.pages import Pages
 from shoal.client.table import Table
 from shoal.core.machine import Address
+
+if TYPE_CHECKING:
+    from shoal.client.handles import Handle
+    from shoal.client.jobs import Flow, Job
 
 
 class Client(Pages):
@@ -13,6 +19,31 @@ class Client(Pages):
     ) -> None:
         super().__init__(address, token, timeout_s)
         self.table = Table(address, timeout_s)
+
+    @property
+    def flow(self) -> "Flow":
+        """Datasets, and what is computed of them."""
+        from shoal.client.jobs import Flow  # Who asks the table does not need it.
+
+        return Flow(self)
+
+    def __getitem__(self, dataset: str) -> "Handle":
+        """A dataset, to be computed with: `net["temps"].mean()`."""
+        from shoal.client.handles import DatasetHandle
+
+        return DatasetHandle(self.flow, dataset)
+
+    def run(
+        self,
+        expression: "str | Handle",
+        **wishes: Any,  # noqa: ANN401 - as `Flow.run` takes them.
+    ) -> "Job":
+        """Begin to compute something; returns at once."""
+        return self.flow.run(expression, **wishes)
+
+    def call(self, operation: str, *arguments: object) -> "Handle":
+        """An operation by name: `net.call("real2bin", net["a"], net["b"])`."""
+        return self.flow.call(operation, *arguments)
 
     def close(self) -> None:
         """Give the connection back; the next call makes another."""

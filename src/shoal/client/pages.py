@@ -38,18 +38,18 @@ class Pages:
         """What the peer has to say there."""
         return self._ask("GET", path)
 
-    def post(self, path: str) -> Any:  # noqa: ANN401
+    def post(self, path: str, document: object = None) -> Any:  # noqa: ANN401
         """Let the peer do something, once."""
-        return self._ask("POST", path)
+        return self._ask("POST", path, document)
 
-    def _ask(self, method: str, path: str) -> Any:  # noqa: ANN401
+    def _ask(self, method: str, path: str, document: object = None) -> Any:  # noqa: ANN401
         from http.client import HTTPConnection, HTTPException  # 20 ms, when needed.
 
         host, port = parse(self.address)
         connection = HTTPConnection(host, port, timeout=self.timeout_s)
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            connection.request(method, path, headers=headers)
+            connection.request(method, path, _written(document), headers)
             response = connection.getresponse()
             body = response.read()
         except TimeoutError:
@@ -69,9 +69,10 @@ class Pages:
             ) from None
         finally:
             connection.close()
-        return self._understand(response.status, body)
+        return self.understand(response.status, body)
 
-    def _understand(self, status: int, body: bytes) -> Any:  # noqa: ANN401
+    def understand(self, status: int, body: bytes) -> Any:  # noqa: ANN401
+        """What was answered, or the error it tells of."""
         import json  # 6 ms, when needed.
 
         text = body.decode(errors="replace").strip()
@@ -82,7 +83,7 @@ class Pages:
             )
         if status == 403:
             raise Unauthorized(f"peer {self.address}: {text}")
-        if status == 409:
+        if status in (404, 409) and text.startswith("{"):
             told = json.loads(text)["error"]
             raise named(told["kind"], told["message"])
         if status >= 400:
@@ -94,3 +95,11 @@ class Pages:
                 f"peer {self.address}: what answers there is not a peer of Shoal; "
                 "check the address"
             ) from None
+
+
+def _written(document: object) -> bytes | None:
+    if document is None:
+        return None
+    import json
+
+    return json.dumps(document).encode()

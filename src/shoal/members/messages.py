@@ -57,6 +57,7 @@ class Profile(Struct, frozen=True, array_like=True):
     host: Label = ""
     zone: Label = ""
     dialable: bool = True
+    since: Count = 0  # When this life began, in seconds since 1970.
 
 
 class News(Struct, frozen=True, array_like=True):

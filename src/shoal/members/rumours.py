@@ -68,4 +68,4 @@ def encoded_bytes(news: News) -> int:
     """At most how long news is on the wire: its texts, and msgpack's numbers."""
     profile = news.profile
     texts = (profile.peer, profile.address, profile.host, profile.zone, news.witness)
-    return 32 + sum(map(len, texts))
+    return 41 + sum(map(len, texts))

@@ -6,13 +6,12 @@ import os
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from time import time
 
 from shoal.core.machine import Address, PeerId
-from shoal.table.committer import Committer, Job, Lane
+from shoal.table.committer import Committer
 from shoal.table.connection import Connection
 from shoal.table.lines import LinesTalk
 from shoal.table.messages import Ballot, Durability
@@ -23,7 +22,7 @@ from shoal.table.redis.talk import RedisTalk
 from shoal.table.storage import Memory, Storage, survivors
 from shoal.table.talk import Talk
 from shoal.table.verbs import VerbsTalk
-from shoal.table.writer import Writer
+from shoal.table.writer import Scribe
 
 log = logging.getLogger(__name__)
 
@@ -83,35 +82,26 @@ class TableService:
             self.table, storage, self, sync=durability == "always"
         )
         self._fail = fail
-        self._writers: dict[Lane, Writer] = {
-            "log": Writer("table-log"),
-            "checkpoint": Writer("table-checkpoint"),
-        }
+        self._scribe = Scribe(self._committer, "table")
         self._waiting: dict[Connection, None] = {}
-        self._due = False  # A look for changes is due at the end of this turn.
         self._trouble = ""  # Why nothing is written, if so.
         self._answered = self._commits = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Take up what was committed before, and begin to serve."""
-        self._loop = asyncio.get_running_loop()
-        self._idle = self._loop.create_future()
+        loop = asyncio.get_running_loop()
         for key, entry in survivors(self._storage.recover()).items():
             self.table.load(key, entry)
-        self._tasks.append(self._loop.create_task(self._tick()))
+        self._tasks.append(loop.create_task(self._tick()))
         if self.table.logged and self._durability == "interval":
-            self._tasks.append(self._loop.create_task(self._sync_now_and_then()))
+            self._tasks.append(loop.create_task(self._sync_now_and_then()))
 
     async def stop(self) -> None:
         """Commit what is left, and serve no more."""
         for task in self._tasks:
             task.cancel()
-        self._committer.close()
-        self._look()
-        await asyncio.shield(self._idle)
-        for writer in self._writers.values():
-            writer.end()
+        await self._scribe.end()
 
     def figures(self) -> TableFigures:
         """How it is now."""
@@ -145,27 +135,7 @@ class TableService:
     def wait(self, connection: Connection) -> None:
         """Its answers rest on a batch that is not safe yet."""
         self._waiting[connection] = None
-        self._commit_soon()
-
-    def _commit_soon(self) -> None:
-        """At the end of this turn, with all that it brings."""
-        if not self._due and not self._committer.committing:
-            self._due = True
-            self._loop.call_soon(self._look)
-
-    def _look(self) -> None:
-        """Have done what is to be done."""
-        self._due = False
-        if self._idle.done():
-            return
-        for job in self._committer.due():
-            self._writers[job.lane].give(job.run, partial(self._done, job))
-        if self._committer.ended:
-            self._idle.set_result(None)
-
-    def _done(self, job: Job, error: BaseException | None) -> None:
-        self._committer.done(job, error)
-        self._look()
+        self._scribe.soon()
 
     def release(self, safe: int, refused: int, why: str) -> None:
         """All up to one batch is safe, all after it up to another refused."""
@@ -191,7 +161,7 @@ class TableService:
         while True:
             await asyncio.sleep(SYNC_S)
             self._committer.sync_soon()
-            self._look()
+            self._scribe.look()
 
     async def _tick(self) -> None:
         table = self.table
@@ -200,7 +170,7 @@ class TableService:
             await asyncio.sleep(PAUSE_S if behind else TICK_S)
             if table.deadline <= time() and not table.burdened:
                 table.wake(time())
-                self._commit_soon()
+                self._scribe.soon()
 
 
 def _memory_bytes() -> int:

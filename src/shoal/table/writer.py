@@ -1,4 +1,4 @@
-"""A thread that waits for the disk, so that the loop does not.
+"""Threads that wait for the disk, so that the loop does not.
 
 One job at a time, in the order they were given. A pool of threads does the same for
 twice the price: of a commit of ten changes it takes more than the changes themselves.
@@ -7,8 +7,11 @@ twice the price: of a commit of ten changes it takes more than the changes thems
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
+
+from shoal.table.committer import Committer, Job, Lane
 
 Run = Callable[[], None]
 Done = Callable[[BaseException | None], None]
@@ -42,3 +45,46 @@ class Writer:
                 error = caught
             with suppress(RuntimeError):  # The loop is closed: nobody is told.
                 self._loop.call_soon_threadsafe(done, error)
+
+
+class Scribe:
+    """Has done what a committer says is due, each of its lanes by a writer."""
+
+    def __init__(self, committer: Committer, name: str) -> None:
+        """To be made in the loop that it works for."""
+        self._loop = asyncio.get_running_loop()
+        self._committer = committer
+        self._writers: dict[Lane, Writer] = {
+            "log": Writer(f"{name}-log"),
+            "checkpoint": Writer(f"{name}-checkpoint"),
+        }
+        self._due = False  # A look for changes is due at the end of this turn.
+        self._idle: asyncio.Future[None] = self._loop.create_future()
+
+    def soon(self) -> None:
+        """Commit at the end of this turn, with all that it brings."""
+        if not self._due and not self._committer.committing:
+            self._due = True
+            self._loop.call_soon(self.look)
+
+    def look(self) -> None:
+        """Have done what is to be done."""
+        self._due = False
+        if self._idle.done():
+            return
+        for job in self._committer.due():
+            self._writers[job.lane].give(job.run, partial(self._done, job))
+        if self._committer.ended:
+            self._idle.set_result(None)
+
+    async def end(self) -> None:
+        """Commit what is left, and no more."""
+        self._committer.close()
+        self.look()
+        await asyncio.shield(self._idle)
+        for writer in self._writers.values():
+            writer.end()
+
+    def _done(self, job: Job, error: BaseException | None) -> None:
+        self._committer.done(job, error)
+        self.look()

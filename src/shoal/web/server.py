@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from shoal.errors import ShoalError
+from shoal.errors import NotFound, ShoalError
 from shoal.web.guard import Guard
 
 Answer = web.StreamResponse
@@ -18,7 +18,7 @@ MAX_BODY_BYTES = 1 << 20
 
 
 class Web:
-    """Answers requests by method and path."""
+    """Answers requests by method and path; `/*` at a path's end is any one name."""
 
     def __init__(self, guard: Guard, fail: Callable[[Exception], None]) -> None:
         self._guard = guard
@@ -51,17 +51,19 @@ class Web:
             )
         except ShoalError as error:
             told = {"kind": type(error).__name__, "message": str(error)}
-            return reply({"error": told}, status=409)
+            missing = isinstance(error, NotFound)
+            return reply({"error": told}, status=404 if missing else 409)
         except Exception as error:
             self._fail(error)
             raise
 
     def _find(self, request: web.BaseRequest) -> Route:
         method = "GET" if request.method == "HEAD" else request.method
-        route = self._routes.get((method, request.path))
-        if route:
-            return route
-        allowed = [way for way, path in self._routes if path == request.path]
+        family = f"{request.path.rpartition('/')[0]}/*"
+        for path in (request.path, family):
+            if route := self._routes.get((method, path)):
+                return route
+        allowed = [w for w, path in self._routes if path in (request.path, family)]
         if allowed:
             raise web.HTTPMethodNotAllowed(request.method, allowed)
         raise web.HTTPNotFound(text=f"nothing is served at {request.path}\n")

@@ -1,0 +1,1 @@
+"""Flow: where does this run? Operations travel to where the data lies."""

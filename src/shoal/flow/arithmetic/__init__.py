@@ -1,0 +1,1 @@
+"""What NumPy does to rows, and what their types become."""

@@ -1,0 +1,1 @@
+"""What there is to compute with, and how its rows move."""

@@ -1,0 +1,209 @@
+"""The datasets of the network, as a peer knows them, and the files it adds to them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.core.machine import PeerId
+from shoal.core.wire import decoded
+from shoal.errors import Conflict, Exists, Misuse, NotFound
+from shoal.flow.carrying import Working
+from shoal.flow.datasets.publishing import dataset_id, joined, natural, parted
+from shoal.flow.datasets.shelf import Held, Shelf
+from shoal.flow.jobs import readable, whole_id
+from shoal.flow.messages import (
+    DatasetRecord,
+    Form,
+    Hash,
+    Hashed,
+    Inspect,
+    Inspected,
+    Part,
+    row_bytes,
+)
+from shoal.flow.records import Record, Records
+
+KIND = "dataset"
+
+# To look into a file, and to read it once from a slow disk.
+INSPECT_S, HASH_S = 30.0, 3600.0
+
+# Peers that add parts of one name at one time wait for each other so often.
+MEETINGS = 100
+
+_decoder = msgspec.msgpack.Decoder(DatasetRecord)
+
+
+class Wish(Struct, frozen=True):
+    """How something is to be added."""
+
+    path: str
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    place: int | None = None  # Which part of the dataset it is, counted from 0.
+    replace: bool = False
+    user: str = ""
+
+
+class Library:
+    """Datasets by name."""
+
+    def __init__(
+        self, me: PeerId, records: Records, workers: Working, shelf: Shelf
+    ) -> None:
+        self._me = me
+        self._records = records
+        self._workers = workers
+        self._shelf = shelf
+        self._adding = asyncio.Lock()
+        self._known: dict[str, DatasetRecord] = {}
+        records.watch(KIND, self.hear)
+
+    # Looking
+
+    def start(self) -> None:
+        """Take up what was kept."""
+        for record in self._records.list(KIND):
+            self.hear(record)
+
+    def hear(self, record: Record) -> None:
+        """A dataset was made, has changed, or is kept no more."""
+        self._known.pop(record.id, None)
+        if not record.removed:
+            for dataset in readable([record], _decoder):
+                self._known[record.id] = dataset
+
+    def all(self, tag: str = "") -> list[DatasetRecord]:
+        """Every dataset this peer has heard of, or those with a tag, by name."""
+        found = [e for e in self._known.values() if not tag or tag in e.tags]
+        return sorted(found, key=lambda record: natural(record.name))
+
+    async def find(self, name: str) -> DatasetRecord:
+        """The dataset of that name or id, or `NotFound`; the keeper is asked last."""
+        for each in (dataset_id(name), name):
+            if each in self._known:
+                return self._known[each]
+        for each in (dataset_id(name), name):
+            if record := await self._records.read(KIND, each):
+                return decoded(_decoder, record.body)
+        return self._known[whole_id(self._known, name, KIND)]
+
+    def tagged(self, tag: str) -> DatasetRecord:
+        """The one dataset with that tag."""
+        found = self.all(tag)
+        if len(found) != 1:
+            some = ", ".join(each.name for each in found[:5]) or "none"
+            raise NotFound(f"tag {tag}: it must name one dataset; there are: {some}")
+        return found[0]
+
+    # Adding
+
+    async def add(self, wish: Wish) -> DatasetRecord:
+        """Publish a file, or the files of a folder."""
+        async with self._adding:  # A part is not hashed twice at a time.
+            root = Path(wish.path)
+            files = await asyncio.to_thread(_files, root)
+            name = wish.name or root.name.removesuffix(".npy")
+            held = [await self._take(file, dataset_id(name), wish) for file in files]
+            parts = [part for part, _, _ in held]
+            forms = {form: None for _, form, _ in held}
+            if len(forms) > 1:
+                raise Misuse(
+                    f"{root}: its files do not agree on type and shape of rows"
+                )
+            gone = [old for _, _, old in held if old]
+            record = await self._publish(name, next(iter(forms)), parts, gone, wish)
+            await asyncio.to_thread(self._shelf.write)
+            return record
+
+    async def _take(
+        self, file: Path, dataset: str, wish: Wish
+    ) -> tuple[Part, Form, str | None]:
+        """A file as a part, its form, and which part it was before."""
+        found = await self._workers.run(Inspect(str(file)), within_s=INSPECT_S)
+        assert isinstance(found, Inspected), "the workers answer what they are asked"
+        size = found.rows * row_bytes(found.form)
+        before = self._shelf.at(str(file))
+        if before and before.dataset != dataset:
+            before = None
+        if before and before.stamp != found.stamp and not wish.replace:
+            raise Misuse(
+                f"{file}: it was changed after it was added; add it with --replace, or "
+                "under another --name"
+            )
+        same = before and before.stamp == found.stamp
+        known = (
+            before.part if before and same else await self._digest(file, found, size)
+        )
+        held = Held(
+            *(known, dataset, file.name, str(file), found.offset),
+            *(found.form, found.rows, found.stamp),
+        )
+        self._shelf.put(held)
+        part = Part(known, found.rows, size, file.name, (self._me,), place=wish.place)
+        old = before.part if before and before.part != known else None
+        return part, found.form, old
+
+    async def _digest(self, file: Path, found: Inspected, size: int) -> str:
+        kind = f"{found.form.kind} {found.form.trailing}"
+        task = Hash(str(file), found.offset, size, kind, found.stamp)
+        hashed = await self._workers.run(task, within_s=HASH_S)
+        assert isinstance(hashed, Hashed), "the workers answer what they are asked"
+        return hashed.whole.hex()[:32]
+
+    async def _publish(
+        self, name: str, form: Form, parts: list[Part], gone: list[str], wish: Wish
+    ) -> DatasetRecord:
+        """Let the record say so too, however many others change it at the same time."""
+        empty = DatasetRecord(
+            *(dataset_id(name), name, 0, form, ()),
+            *(wish.tags, wish.user, None, time.time()),
+        )
+
+        def change(record: DatasetRecord) -> DatasetRecord:
+            tags = tuple(dict.fromkeys([*record.tags, *wish.tags]))
+            left = parted(record, self._me, gone) if gone else record
+            if not left.parts:
+                left = replace(left, form=form)
+            return replace(joined(left, form, parts), tags=tags)
+
+        record = await self._change(empty, change)
+        self._shelf.drop(*gone)
+        return record
+
+    async def _change(
+        self, empty: DatasetRecord, change: Callable[[DatasetRecord], DatasetRecord]
+    ) -> DatasetRecord:
+        for _ in range(MEETINGS):
+            record = await self._records.read(KIND, empty.id)
+            old = decoded(_decoder, record.body) if record else empty
+            new = change(old)
+            if new == old:
+                return old
+            body = msgspec.msgpack.encode(new)
+            try:
+                if record:
+                    await self._records.swap(KIND, empty.id, record.version, body)
+                else:
+                    await self._records.create(KIND, empty.id, body)
+            except (Conflict, Exists):
+                continue
+            return new
+        raise Conflict(f"dataset {empty.name}: too many peers change it; add it again")
+
+
+def _files(root: Path) -> list[Path]:
+    """What is to be added, in natural order."""
+    if not root.exists():
+        raise NotFound(f"file {root}: the peer's machine has none such; correct it")
+    if not root.is_dir():
+        return [root.resolve()]
+    found = [path.resolve() for path in root.iterdir() if path.suffix == ".npy"]
+    if not found:
+        raise Misuse(f"{root}: no .npy files in it; give a file, or a folder of some")
+    return sorted(found, key=lambda path: natural(path.name))

@@ -1,0 +1,77 @@
+"""A dataset as one `.npy` file, wherever its parts lie: any bytes of it, in order."""
+
+from collections.abc import AsyncIterator, Callable
+
+from shoal.core.machine import PeerId
+from shoal.errors import ShoalError, Unreachable
+from shoal.flow.datasets.rows import Rows, read
+from shoal.flow.messages import DatasetRecord, Part, Source, Wanted, row_bytes
+from shoal.flow.work.npy import npy_head
+
+
+class Whole:
+    """One dataset, read from its holders."""
+
+    BREAKS = (ShoalError, OSError)  # What may end it midway.
+
+    def __init__(
+        self,
+        record: DatasetRecord,
+        rows: Rows,
+        find: Callable[[Wanted], Source],
+        present: Callable[[], list[PeerId]],
+        me: PeerId,
+    ) -> None:
+        self.record = record
+        self._head = npy_head(record.form, record.rows)
+        self._row_bytes = row_bytes(record.form)
+        self._rows = rows
+        self._find = find
+        self._present = present
+        self._me = me
+        self.size_bytes = len(self._head) + record.size_bytes
+
+    @property
+    def mark(self) -> str:
+        """Another one means other bytes."""
+        return f"{self.record.id}-{self.record.version}"
+
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """These bytes of the file."""
+        if start < len(self._head):
+            yield self._head[start : min(stop, len(self._head))]
+        at = len(self._head)
+        for part in self.record.parts:
+            first, last = max(start - at, 0), min(stop - at, part.size_bytes)
+            if first < last:
+                async for piece in self._read_part(part, first, last):
+                    yield piece
+            at += part.size_bytes
+
+    async def _read_part(
+        self, part: Part, first: int, last: int
+    ) -> AsyncIterator[bytes]:
+        """These bytes of a part: whole rows are asked for, and cut."""
+        size = self._row_bytes
+        wanted = Wanted(first // size, -(-last // size), part=part.id)
+        at = wanted.start * size
+        async for piece in self._from_holder(part, wanted):
+            if cut := piece[max(first - at, 0) : max(last - at, 0)]:
+                yield cut
+            at += len(piece)
+
+    async def _from_holder(self, part: Part, wanted: Wanted) -> AsyncIterator[bytes]:
+        if self._me in part.holders:
+            async for piece in read(self._find(wanted)):
+                yield piece
+            return
+        present = self._present()
+        holder = next((each for each in part.holders if each in present), None)
+        if holder is None:
+            who = ", ".join(part.holders)
+            raise Unreachable(
+                f"{self.record.name}: {part.name} lies with {who}, not here"
+            )
+        length = (wanted.stop - wanted.start) * self._row_bytes
+        async for piece in self._rows.take(holder, wanted, length):
+            yield piece

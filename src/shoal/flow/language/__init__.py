@@ -1,0 +1,1 @@
+"""Text to a tree of datasets, numbers and operations, and back."""

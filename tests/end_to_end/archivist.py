@@ -1,0 +1,52 @@
+"""A peer in a process of its own, whose records a test reaches over its pipes.
+
+python -m tests.end_to_end.archivist DIRECTORY [ADDRESS]: says who it is, then answers
+each line of JSON with one.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from shoal.core.machine import Address
+from shoal.errors import ShoalError
+from shoal.net.home import Home, enter
+from shoal.peer import Peer
+from shoal.settings import PeerSettings
+
+SECRET = bytes(16)
+
+
+async def live(directory: Path, join: tuple[Address, ...]) -> None:
+    home = Home(directory)
+    settings = PeerSettings(directory=directory, port=0, join=join)
+    loop = asyncio.get_running_loop()
+    async with Peer.open(settings, home, enter(home, "peer", SECRET)) as peer:
+        say({"name": peer.name, "address": peer.address})
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            try:
+                say(await answer(peer, **json.loads(line)))
+            except ShoalError as error:
+                say({"error": type(error).__name__})
+
+
+async def answer(peer: Peer, do: str, **named: Any) -> Any:
+    match do:
+        case "create":
+            versions = await asyncio.gather(
+                *(peer.records.create("job", each, b"x") for each in named["ids"])
+            )
+            return dict(zip(named["ids"], versions, strict=True))
+        case "list":
+            return {each.id: each.version for each in peer.records.list("job")}
+    return {"members": peer.members_service.size, "keeper": peer.records.keeper}
+
+
+def say(what: Any) -> None:
+    print(json.dumps(what), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(live(Path(sys.argv[1]), tuple(map(Address, sys.argv[2:]))))

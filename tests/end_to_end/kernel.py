@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import shoal.flow
+import shoal.flow.arithmetic
 from shoal.flow.language.expressions import Call, Constant, Expression, Input
 from shoal.flow.messages import Form
 
@@ -80,4 +80,4 @@ def _of(expression: Expression, given: Sequence[Given], start: int, stop: int) -
 
 
 sys.modules["shoal.flow.arithmetic.kernel"] = sys.modules[__name__]
-setattr(shoal.flow, "kernel", sys.modules[__name__])  # noqa: B010 - mypy knows better.
+setattr(shoal.flow.arithmetic, "kernel", sys.modules[__name__])  # noqa: B010 - mypy knows better.

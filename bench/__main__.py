@@ -10,7 +10,7 @@ from rich.table import Table
 from bench.comparison import Row, as_json, record
 
 # Each is a module of this package with a `run` that gives rows.
-NAMES = ("net", "door", "members", "table", "storage", "client")
+NAMES = ("net", "door", "members", "table", "storage", "client", "flow")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -128,8 +128,10 @@ def fastest(standings: Mapping[str, Standing], rival: str) -> str:
 class Child:
     """A process of a comparison: it is told, and answers, in lines of JSON."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", module, *arguments]
+    def __init__(
+        self, module: str, *arguments: str, interpreter: str = sys.executable
+    ) -> None:
+        command = [interpreter, "-m", module, *arguments]
         self._name = " ".join(command[2:])
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE

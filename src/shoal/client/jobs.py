@@ -89,6 +89,13 @@ class Flow:
         question = asked(expression, tags, user, within_s, collect)
         return Job(self, self._pages.post("/api/run", question))
 
+    def run_many(
+        self, expressions: "Iterable[str | Handle]", *, tags: Iterable[str] = ()
+    ) -> list["Job"]:
+        """Begin to compute all of these; at most a thousand."""
+        questions = [asked(each, tags) for each in expressions]
+        return [Job(self, each) for each in self._pages.post("/api/run", questions)]
+
     def explain(self, expression: "str | Handle") -> dict[str, Any]:
         """How it would be carried out."""
         plan: dict[str, Any] = self._pages.post("/api/explain", asked(expression))

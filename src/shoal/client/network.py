@@ -48,6 +48,7 @@ class Client(Pages):
     def close(self) -> None:
         """Give the connection back; the next call makes another."""
         self.table.close()
+        self.hang_up()
 
     def __enter__(self) -> "Client":
         return self

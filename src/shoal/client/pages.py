@@ -1,6 +1,8 @@
-"""What a peer says over HTTP: one question a connection, and its token."""
+"""What a peer says over HTTP, to whoever has its token."""
 
-from typing import Any
+import os
+from select import select as readable
+from typing import TYPE_CHECKING, Any
 
 from shoal.core.address import parse
 from shoal.core.machine import Address
@@ -13,6 +15,9 @@ from shoal.errors import (
     named,
 )
 
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
+
 
 class Pages:
     """Asks one peer over HTTP. Every call ends within `timeout_s`."""
@@ -23,6 +28,8 @@ class Pages:
         self.address = address
         self.token = token
         self.timeout_s = timeout_s
+        self._spare: list[HTTPConnection] = []
+        self._process = os.getpid()
 
     def members(self) -> list[dict[str, Any]]:
         """Who is in the network, since when, and who says so."""
@@ -43,21 +50,23 @@ class Pages:
         return self._ask("POST", path, document)
 
     def _ask(self, method: str, path: str, document: object = None) -> Any:  # noqa: ANN401
-        from http.client import HTTPConnection, HTTPException  # 20 ms, when needed.
+        from http.client import HTTPException  # 20 ms, when needed.
 
-        host, port = parse(self.address)
-        connection = HTTPConnection(host, port, timeout=self.timeout_s)
+        connection = self._connection()
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             connection.request(method, path, _written(document), headers)
             response = connection.getresponse()
             body = response.read()
+            self._spare.append(connection)
         except TimeoutError:
+            connection.close()
             raise Unanswered(
                 f"peer {self.address}: no answer in {self.timeout_s:g} s; "
                 "try again, or with a longer --timeout"
             ) from None
         except (OSError, HTTPException) as error:
+            connection.close()
             if (line := getattr(error, "line", "")).startswith("-"):
                 from shoal.client.replies import at_the_door  # Seldom needed.
 
@@ -67,9 +76,30 @@ class Pages:
                 f"peer {self.address}: {cause or 'no answer'}; is it up? "
                 "see: shoal status"
             ) from None
-        finally:
-            connection.close()
         return self.understand(response.status, body)
+
+    def _connection(self) -> "HTTPConnection":
+        """One that is open still, or another; only one thread has it at a time."""
+        from http.client import HTTPConnection
+
+        while self._spare:
+            connection = self._spare.pop()
+            wire = connection.sock
+            if (
+                wire
+                and os.getpid() == self._process
+                and not readable([wire], [], [], 0)[0]
+            ):
+                return connection  # What can be read from an idle one is its end.
+            connection.close()
+        self._process = os.getpid()
+        host, port = parse(self.address)
+        return HTTPConnection(host, port, timeout=self.timeout_s)
+
+    def hang_up(self) -> None:
+        """Give the connections back."""
+        while self._spare:
+            self._spare.pop().close()
 
     def understand(self, status: int, body: bytes) -> Any:  # noqa: ANN401
         """What was answered, or the error it tells of."""

@@ -1,12 +1,14 @@
 """Jobs and datasets over HTTP: expressions in, records out, rows as `.npy` files."""
 
+import asyncio
 import re
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
 import msgspec
 from aiohttp import hdrs, web
+from msgspec import Meta
 
 from shoal.errors import Misuse
 from shoal.flow.service import (
@@ -24,9 +26,11 @@ MAX_WAIT_S = 30.0
 
 MAX_BODY_BYTES = 1 << 20
 
-_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)\Z")
+# So many are taken on at once.
+MAX_QUESTIONS = 1000
+Questions = Annotated[list[Question], Meta(max_length=MAX_QUESTIONS)]
 
-_Kind = TypeVar("_Kind")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)\Z")
 
 
 class FlowPages:
@@ -47,9 +51,12 @@ class FlowPages:
     # Jobs
 
     async def run(self, request: web.BaseRequest) -> Answer:
-        """Take a job on."""
-        job = await self._flow.submit(await _body(request, Question))
-        return reply(told(job), status=202)
+        """Take a job on, or several at once."""
+        asked: Question | Questions = await _body(request, Question | Questions)
+        if isinstance(asked, Question):
+            return reply(told(await self._flow.submit(asked)), status=202)
+        jobs = await asyncio.gather(*map(self._flow.submit, asked))
+        return reply([told(job) for job in jobs], status=202)
 
     async def explain(self, request: web.BaseRequest) -> Answer:
         """How an expression would be carried out."""
@@ -134,7 +141,7 @@ def _plain(value: float) -> float | str:
     return value if isfinite(value) else str(value)
 
 
-async def _body(request: web.BaseRequest, kind: type[_Kind]) -> _Kind:
+async def _body(request: web.BaseRequest, kind: Any) -> Any:  # noqa: ANN401
     body = b""
     async for piece in request.content.iter_any():
         body += piece

@@ -22,6 +22,7 @@ FACES = {
     "forkserver.py",
     "library.py",
     "nursery.py",
+    "results.py",
     "rows.py",
     "worker.py",
     "workers.py",

@@ -366,7 +366,7 @@ def test_what_is_written_is_there_and_whole(
     target.unlink(missing_ok=True)
     rows = np.ones((count, *form.trailing), form.kind)
     pieces = (rows[start : start + size] for start in range(0, count, size))
-    write_rows(str(target), pieces, form, count)
+    write_rows(str(target), pieces, form, count, stays=False)
     assert target.read_bytes() == rows.tobytes()
     assert not target.with_name(f"result{HALF}").exists()
 
@@ -375,7 +375,7 @@ def test_what_cannot_be_whole_is_not_there(tmp_path: Path) -> None:
     form, rows = Form("<f8"), np.zeros(2)
     for bad in ([rows], [rows, rows], [np.zeros(3, "<f4")], [np.zeros((3, 1))]):
         with pytest.raises((AssertionError, TypeError)):
-            write_rows(str(tmp_path / "result"), bad, form, 3)
+            write_rows(str(tmp_path / "result"), bad, form, 3, stays=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -384,5 +384,5 @@ def test_a_result_is_written_by_one_at_a_time(tmp_path: Path) -> None:
     half = tmp_path / f"result{HALF}"
     half.write_bytes(b"another's")
     with pytest.raises(InvalidName, match="there is such a file already"):
-        write_rows(str(target), [np.zeros(1)], Form("<f8"), 1)
+        write_rows(str(target), [np.zeros(1)], Form("<f8"), 1, stays=True)
     assert half.read_bytes() == b"another's"

@@ -101,6 +101,9 @@ class Pages:
         while self._spare:
             self._spare.pop().close()
 
+    def __del__(self) -> None:
+        self.hang_up()
+
     def understand(self, status: int, body: bytes) -> Any:  # noqa: ANN401
         """What was answered, or the error it tells of."""
         import json  # 6 ms, when needed.

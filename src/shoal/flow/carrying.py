@@ -4,8 +4,8 @@ What a step makes lies in a file of ours until its job has ended, or its driver 
 """
 
 import asyncio
-import os
 import secrets
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from msgspec import Raw
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import NotFound, ShoalError
+from shoal.flow.datasets.results import age_s, left_over, look, result_name
 from shoal.flow.datasets.rows import Rows, Streaming
 from shoal.flow.datasets.shelf import Held, Shelf
 from shoal.flow.language.expressions import Input
@@ -37,6 +38,9 @@ from shoal.flow.messages import (
     Wanted,
     row_bytes,
 )
+
+# The driver of a job has written down what it came to long before.
+ORPHAN_S = 86_400.0
 
 ORDER = "flow-carry"
 FORGET = "flow-forget"
@@ -92,12 +96,10 @@ class Carrier:
             path.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
-        """Remove what the last life left: to be called off the loop."""
-        held = {each.path for each in self._shelf.all()}
-        for directory in (self._scratch, self._results):
-            for left in directory.iterdir():
-                if str(left) not in held:
-                    left.unlink()
+        """Take up results of earlier lives, and remove the rest; off the loop."""
+        for left in self._scratch.iterdir():
+            left.unlink()
+        self._shelf.put(*left_over(self._results))
 
     # Orders
 
@@ -161,44 +163,43 @@ class Carrier:
         if source := _as_it_lies(order, given):
             self._made[order.job, step.number] = _Made(source, driver)
             return Carried()
-        path = None
-        if step.reduction is None:
-            directory = self._results if order.keep else self._scratch
-            path = directory / f"{order.job}-{step.number}-{secrets.token_hex(4)}"
+        path = self._target(order)
         outcome = await self._workers.run(
             Evaluate(
                 *(step.expression, given, step.form, step.rows, order.operation),
                 target=str(path) if path else None,
+                stays=order.keep is not None,
             ),
             within_s=order.within_s,
         )
         assert isinstance(outcome, Evaluated), "the workers answer what they are asked"
         part = None
         if path:
-            source = Source(str(path), 0, step.form, 0, step.rows)
-            made = _Made(source, driver, path)
-            self._made[order.job, step.number] = made
-            part = await self._keep(order, made) if order.keep else None
+            part = await self._hold(driver, order, path)
         return Carried(outcome.partial, part, warnings=outcome.warnings)
 
-    async def _keep(self, order: Order, made: _Made) -> Part:
-        """What was made is a part of the result from now on."""
-        assert order.keep, "asked for"
-        assert made.path, "it was written"
-        stat = await asyncio.to_thread(os.stat, made.path)
-        made.part = part = "p" + secrets.token_hex(10)
-        name = f"{order.keep}-{order.step.number}"
-        rows, form = order.step.rows, order.step.form
-        self._shelf.put(
-            Held(
-                *(part, order.keep, name, str(made.path), 0, form, rows),
-                stamp=(stat.st_size, stat.st_mtime_ns, stat.st_ino),
-                own=True,
-            )
-        )
-        await asyncio.to_thread(self._shelf.write)
-        size = rows * row_bytes(form)
-        return Part(part, rows, size, name, (self._me,), place=order.place)
+    def _target(self, order: Order) -> Path | None:
+        step, fresh = order.step, secrets.token_hex(10)
+        if step.reduction is not None:
+            return None
+        if order.keep:
+            name = result_name(order.keep, order.place or 0, f"p{fresh}")
+            return self._results / name
+        return self._scratch / f"{order.job}-{step.number}-{fresh}"
+
+    async def _hold(self, driver: PeerId, order: Order, path: Path) -> Part | None:
+        """What was made is here from now on; it is a part of the result, if so."""
+        step, key = order.step, (order.job, order.step.number)
+        if not order.keep:
+            source = Source(str(path), 0, step.form, 0, step.rows)
+            self._made[key] = _Made(source, driver, path)
+            return None
+        held = await asyncio.to_thread(look, path, step.form, step.rows)
+        self._shelf.put(held)
+        self._made[key] = _Made(held.source(0, held.rows), driver, path, held.part)
+        size = step.rows * row_bytes(step.form)
+        holders = (self._me,)
+        return Part(held.part, step.rows, size, held.name, holders, order.place)
 
     # What lies here
 
@@ -232,6 +233,19 @@ class Carrier:
         """Nobody will ask any more for what was made for its jobs."""
         for job, number in [k for k, v in self._made.items() if v.driver == driver]:
             self._drop(job, number, kept=True)
+
+    def unknown(self, known: Callable[[str], bool]) -> list[Held]:
+        """Results of datasets that nobody knows, though they had the time."""
+        return [
+            held
+            for held in self._shelf.all()
+            if held.own and not known(held.dataset) and age_s(held) > ORPHAN_S
+        ]
+
+    def remove(self, held: Held) -> None:
+        """Hold a result no more."""
+        self._shelf.drop(held.part)
+        Path(held.path).unlink(missing_ok=True)
 
     def _drop(self, job: str, step: int, *, kept: bool) -> None:
         made = self._made.pop((job, step))

@@ -262,7 +262,10 @@ class Known(Struct, frozen=True, tag="known"):
 
 
 class Evaluate(Struct, frozen=True, tag="evaluate"):
-    """Carry a step out: into a file of bare rows, or to a partial."""
+    """Carry a step out: into a file of rows, or to a partial.
+
+    What is to stay is a `.npy` file, and synced; what is not, bare rows.
+    """
 
     expression: Expression
     given: tuple[Source | Known, ...]
@@ -270,6 +273,7 @@ class Evaluate(Struct, frozen=True, tag="evaluate"):
     rows: Count
     reduction: str | None = None
     target: str | None = None
+    stays: bool = False
 
 
 class Evaluated(Struct, frozen=True, tag="evaluated"):

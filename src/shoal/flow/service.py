@@ -7,6 +7,7 @@ import secrets
 import time
 from base64 import b32encode
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -46,6 +47,9 @@ DRIVE, LIVE = "flow-drive", "flow-live"
 HAND_OVER_S = 10.0
 LIVE_S = 2.0
 DRIVERS = 3  # So many are tried.
+
+# Between two looks for results that nobody knows: a guess.
+TIDY_S = 3600.0
 
 _handed = msgspec.msgpack.Decoder(tuple[JobRecord, int])
 _text = msgspec.msgpack.Decoder(str)
@@ -114,6 +118,7 @@ class FlowService:
             self._spawn(self._give_up(job.id, f"its driver, {self._me}, restarted"))
         for path in data:
             await self.library.add(Wish(str(path), replace=True))
+        self._spawn(self._tidy())
 
     async def stop(self) -> None:
         """Work no more."""
@@ -298,6 +303,16 @@ class FlowService:
         if job.state not in ENDED:
             ended = replace(job, state="failed", reason=reason[:1000])
             await write_end(self._records, ended, version)
+
+    async def _tidy(self) -> None:
+        """Remove results that no record speaks of: their drivers died."""
+        while True:
+            await asyncio.sleep(TIDY_S)
+            unknown = self._carrier.unknown
+            for held in await asyncio.to_thread(unknown, self.library.has):
+                with suppress(ShoalError):
+                    if not await self._records.read("dataset", held.dataset):
+                        self._carrier.remove(held)
 
     def _told(self, record: Record) -> None:
         waiters = self._waiting.get(record.id)

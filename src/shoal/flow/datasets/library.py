@@ -83,6 +83,10 @@ class Library:
         found = [e for e in self._known.values() if not tag or tag in e.tags]
         return sorted(found, key=lambda record: natural(record.name))
 
+    def has(self, dataset: str) -> bool:
+        """Has this peer heard of that one?"""
+        return dataset in self._known
+
     async def find(self, name: str) -> DatasetRecord:
         """The dataset of that name or id, or `NotFound`; the keeper is asked last."""
         for each in (dataset_id(name), name):

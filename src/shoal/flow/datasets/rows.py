@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import ShoalError, Unreachable
+from shoal.errors import ChangedFile, ShoalError, Unreachable
 from shoal.flow.messages import Source, Wanted, row_bytes
 from shoal.net.stream import Stream
 
@@ -94,7 +94,18 @@ async def read(source: Source) -> AsyncIterator[bytes]:
             piece = await asyncio.to_thread(os.pread, file, length, at)
             if not piece:
                 raise OSError(f"{source.path} ends before its rows do")
+            _expect_unchanged(source, os.fstat(file))
             yield piece
             at += len(piece)
     finally:
         os.close(file)
+
+
+def _expect_unchanged(source: Source, stat: os.stat_result) -> None:
+    """What was added is what is sent."""
+    stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    if source.stamp is not None and stamp != source.stamp:
+        raise ChangedFile(
+            f"file {source.path}: it was changed after it was added; add it again "
+            "with --replace"
+        )

@@ -1,6 +1,6 @@
 """Which files this peer holds, and how each looked when it was added.
 
-Kept in one small file that is replaced whole: a start knows what it held before.
+What its owner added is kept in one small file that is replaced whole.
 """
 
 from typing import Annotated
@@ -27,7 +27,7 @@ class Held(Struct, frozen=True):
     form: Form
     rows: int
     stamp: tuple[int, int, int]
-    own: bool = False  # We made the file, and remove it with the dataset.
+    own: bool = False  # We made it: its file says all of it.
 
     def source(self, start: int, stop: int) -> Source:
         """Some of its rows, for a worker."""
@@ -83,7 +83,8 @@ class Shelf:
     def write(self) -> None:
         """Keep it through a crash. Waits for the disk: not to be called on the loop."""
         disk = self._disk
-        disk.write(FRESH, msgspec.msgpack.encode(self.all()))
+        added = [each for each in self.all() if not each.own]
+        disk.write(FRESH, msgspec.msgpack.encode(added))
         disk.sync(FRESH)
         disk.rename(FRESH, FILE)
         disk.sync_directory()

@@ -199,8 +199,10 @@ def reader(source: Source) -> Iterator[RowReader]:
         rows.close()
 
 
-def write_rows(target: str, chunks: Iterable[Rows], form: Form, rows: int) -> None:
-    """A file of bare rows: all of them, synced, or no file."""
+def write_rows(
+    target: str, chunks: Iterable[Rows], form: Form, rows: int, *, stays: bool
+) -> None:
+    """A file of all these rows, or no file; if it stays, a synced `.npy` file."""
     name, half = os.path.basename(target), target + HALF
     with _told_of_disk(name):
         if os.path.lexists(target):
@@ -208,9 +210,14 @@ def write_rows(target: str, chunks: Iterable[Rows], form: Form, rows: int) -> No
         number = os.open(half, _CREATE, 0o600)
     try:
         with _told_of_disk(name):
+            if stays:
+                os.write(number, npy.npy_head(form, rows))
             _write_all(number, chunks, form, rows)
+            if stays:
+                os.fsync(number)
             os.rename(half, target)
-            _sync_directory(os.path.dirname(target) or ".")
+            if stays:
+                _sync_directory(os.path.dirname(target) or ".")
     except BaseException:
         with suppress(OSError):
             os.unlink(half)
@@ -230,7 +237,6 @@ def _write_all(number: int, chunks: Iterable[Rows], form: Form, rows: int) -> No
         while rest:
             rest = rest[os.write(number, rest) :]
     assert written == rows, f"{written} rows were computed, not {rows}"
-    os.fsync(number)
 
 
 def _sync_directory(path: str) -> None:

@@ -102,7 +102,9 @@ def _evaluate(task: Evaluate) -> Evaluated:
             partial = kernel.partial_of(*step, task.reduction)
         elif task.target is not None:
             chunks = _unless_changed(kernel.rows_of(*step), given)
-            files.write_rows(task.target, chunks, task.form, task.rows)
+            files.write_rows(
+                *(task.target, chunks, task.form, task.rows), stays=task.stays
+            )
         else:
             raise Misuse("task: no file for its rows; give a target or a reduction")
     return Evaluated(partial, kernel.remarks(told))

@@ -221,13 +221,13 @@ class Carrier:
     def forgotten(self, _: PeerId, body: Raw) -> None:
         """A job has ended that a peer drove."""
         with suppress(ShoalError):
-            job, failed = decoded(_end, body)
-            self.forget(job, failed=failed)
+            job, in_vain = decoded(_end, body)
+            self.forget(job, in_vain=in_vain)
 
-    def forget(self, job: str, *, failed: bool) -> None:
-        """A job has ended: only its result stays, if it has one."""
+    def forget(self, job: str, *, in_vain: bool) -> None:
+        """A job has ended: only its result stays, unless it was made in vain."""
         for name, number in [key for key in self._made if key[0] == job]:
-            self._drop(name, number, kept=not failed)
+            self._drop(name, number, kept=not in_vain)
 
     def lost(self, driver: PeerId) -> None:
         """Nobody will ask any more for what was made for its jobs."""

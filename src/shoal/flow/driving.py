@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import ShoalError
+from shoal.errors import Exists, ShoalError
 from shoal.flow.arithmetic.finishing import combine, finished
 from shoal.flow.arithmetic.kernel import remarks
 from shoal.flow.carrying import FORGET, ORDER, Carrier
@@ -74,6 +74,7 @@ class _Drive:
     parts: dict[int, Part] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
     moved_bytes: int = 0
+    superfluous: bool = False  # Its result is there, by another.
     carriers: dict[PeerId, None] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
 
@@ -165,11 +166,11 @@ class Driver:
     async def _end(self, drive: _Drive, outcome: Conclude | Fail) -> None:
         try:
             if isinstance(outcome, Fail):
-                ended = replace(self._shown(drive, "failed"), reason=outcome.reason)
+                ended = failed(self._shown(drive, "failed"), outcome.reason)
             else:
                 ended = await self._concluded(drive, outcome)
         except ShoalError as error:
-            ended = replace(self._shown(drive, "failed"), reason=str(error))
+            ended = failed(self._shown(drive, "failed"), str(error))
         ended = replace(ended, duration_s=monotonic() - drive.began)
         await write_end(self._records, ended, drive.version)
 
@@ -184,7 +185,11 @@ class Driver:
             tuple(drive.parts[number] for number in plan.pieces),
             *(job.tags, job.user, job.id, job.submitted),
         )
-        await self._records.create("dataset", record.id, msgspec.msgpack.encode(record))
+        body = msgspec.msgpack.encode(record)
+        try:
+            await self._records.create("dataset", record.id, body)
+        except Exists:  # Another took us for dead, and has made the same.
+            drive.superfluous = True
         return replace(job, dataset=record.id)
 
     def _act(self, drive: _Drive, effects: list[FlowEffect]) -> None:
@@ -241,12 +246,13 @@ class Driver:
             )
 
     def _forget(self, drive: _Drive) -> None:
-        kept = not drive.ended.cancelled() and drive.ended.done()
-        failed = not kept or isinstance(drive.ended.result(), Fail)
-        body = msgspec.msgpack.encode((drive.job.id, failed))
+        ended = drive.ended.done() and not drive.ended.cancelled()
+        kept = ended and isinstance(drive.ended.result(), Conclude)
+        in_vain = drive.superfluous or not kept
+        body = msgspec.msgpack.encode((drive.job.id, in_vain))
         for peer in drive.carriers:
             if peer == self._me:
-                self._carrier.forget(drive.job.id, failed=failed)
+                self._carrier.forget(drive.job.id, in_vain=in_vain)
             else:
                 self._wires.post(peer, FORGET, body)
 
@@ -274,6 +280,11 @@ class Driver:
         tasks.pop(task, None)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._fail(error)
+
+
+def failed(job: JobRecord, reason: str) -> JobRecord:
+    """A job as it ends if it cannot be done."""
+    return replace(job, state="failed", reason=reason[:1000])
 
 
 def stored(job: JobRecord) -> bytes:

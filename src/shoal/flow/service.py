@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from base64 import b32encode
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from shoal.core.disk import Disk
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import ShoalError
+from shoal.errors import ShoalError, Unanswered
 from shoal.flow.arithmetic.operations import LIBRARY
 from shoal.flow.carrying import FORGET, ORDER, Carrier
 from shoal.flow.datasets.library import Library, Wish
@@ -27,7 +27,7 @@ from shoal.flow.datasets.publishing import shown
 from shoal.flow.datasets.rows import TOPIC, Streaming
 from shoal.flow.datasets.serving import Whole
 from shoal.flow.datasets.shelf import Shelf
-from shoal.flow.driving import Driver, Wires, stored, write_end
+from shoal.flow.driving import Driver, Wires, failed, stored, write_end
 from shoal.flow.jobs import ENDED, KIND, Jobs
 from shoal.flow.language.grammar import parse
 from shoal.flow.messages import DatasetRecord, JobRecord, Plan
@@ -149,7 +149,7 @@ class FlowService:
         try:
             job = await self._planned(job)
         except ShoalError as error:
-            job = replace(job, state="failed", reason=str(error)[:1000])
+            job = failed(job, str(error))
         version = await self._records.create(KIND, job.id, stored(job))
         if job.state == "init":
             self._spawn(self._hand_over(job, version))
@@ -157,7 +157,7 @@ class FlowService:
 
     async def explain(self, question: Question) -> Plan:
         """How it would be carried out."""
-        _, _, plan = await self._asked.plan(question.expression, question.collect)
+        _, plan = await self._asked.plan(question.expression, question.collect)
         return plan
 
     def jobs(self, tag: str = "") -> list[JobRecord]:
@@ -222,35 +222,42 @@ class FlowService:
 
     # Driving
 
-    async def _planned(self, job: JobRecord) -> JobRecord:
-        inputs, _, plan = await self._asked.plan(job.expression, job.collect)
+    async def _planned(
+        self, job: JobRecord, without: Collection[PeerId] = ()
+    ) -> JobRecord:
+        inputs, plan = await self._asked.plan(job.expression, job.collect, without)
         return replace(job, inputs=inputs, plan=plan, driver=plan.collector)
 
     async def _hand_over(self, job: JobRecord, version: int) -> None:
-        """Let its driver take it; if it cannot, plan once more without it."""
-        for _ in range(DRIVERS):
-            driver = job.driver
-            assert driver, "it is planned"
-            if driver == self._me:
-                self._driver.take(job, version)
-                return
-            body = _encode((job, version))
+        """Let its driver take it; if it cannot, plan once more without it.
+
+        One that did not answer may have taken it all the same: then two drive it, and
+        the end of one of them counts.
+        """
+        silent: list[PeerId] = []
+        while not await self._taken(job, version):
+            silent.append(job.driver or self._me)
             try:
-                await self._network.ask(driver, DRIVE, body, within_s=HAND_OVER_S)
-                return
-            except ShoalError as error:
-                log.warning("job %s is not driven by %s: %s", job.id, driver, error)
-            try:
-                job = await self._planned(job)
+                if len(silent) == DRIVERS:
+                    raise Unanswered("no peer takes it; run it again")
+                job = await self._planned(job, silent)
                 version = await self._records.swap(KIND, job.id, version, stored(job))
             except ShoalError as error:
-                job = replace(job, state="failed", reason=str(error)[:1000])
-                break
-        if job.state == "init":
-            job = replace(
-                job, state="failed", reason="no peer could take it; run again"
-            )
-        await write_end(self._records, job, version)
+                await write_end(self._records, failed(job, str(error)), version)
+                return
+
+    async def _taken(self, job: JobRecord, version: int) -> bool:
+        assert job.driver, "it is planned"
+        if job.driver == self._me:
+            self._driver.take(job, version)
+            return True
+        body = _encode((job, version))
+        try:
+            await self._network.ask(job.driver, DRIVE, body, within_s=HAND_OVER_S)
+        except ShoalError as error:
+            log.warning("job %s is not driven by %s: %s", job.id, job.driver, error)
+            return False
+        return True
 
     def _drive(self, _: PeerId, body: Raw) -> bytes:
         job, version = decoded(_handed, body)
@@ -287,7 +294,7 @@ class FlowService:
             job, version = await self._jobs.read(name)
             if job.driver != lost or job.state in ENDED:
                 return
-            job = await self._planned(job)
+            job = await self._planned(job, [lost])
             version = await self._records.swap(KIND, name, version, stored(job))
         except ShoalError as error:
             await self._give_up(name, f"its driver, {lost}, was lost; {error}")
@@ -301,8 +308,7 @@ class FlowService:
             log.warning("job %s cannot be given up: %s", name, error)
             return
         if job.state not in ENDED:
-            ended = replace(job, state="failed", reason=reason[:1000])
-            await write_end(self._records, ended, version)
+            await write_end(self._records, failed(job, reason), version)
 
     async def _tidy(self) -> None:
         """Remove results that no record speaks of: their drivers died."""

@@ -1,7 +1,7 @@
 """From a text to a plan: which datasets it names, does it make sense, who does what."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from random import Random
 
@@ -50,9 +50,9 @@ class Asked:
         self._rng = rng
 
     async def plan(
-        self, text: str, collect: Collect
-    ) -> tuple[Inputs, Expression, Plan]:
-        """What it reads, what it is, and how it is carried out."""
+        self, text: str, collect: Collect, without: Collection[PeerId] = ()
+    ) -> tuple[Inputs, Plan]:
+        """What it reads, and how it is carried out without these peers."""
         expression = parse(text)
         records: dict[Dataset | Tagged, DatasetRecord] = {}
         numbers: dict[Dataset | Tagged, Constant] = {}
@@ -63,13 +63,13 @@ class Asked:
             else:
                 records[leaf] = found
         expression = _filled(expression, numbers)
-        present = dict.fromkeys(self._present(), 0)
+        present = {peer: 0 for peer in self._present() if peer not in without}
         given = expression, records, present, self._me
         run = partial(plan, *given, rng=self._rng, collect=collect)
         parts = sum(len(record.parts) for record in records.values())
         planned = await asyncio.to_thread(run) if parts > MANY_PARTS else run()
         inputs = [(show(leaf), r.id, r.version) for leaf, r in records.items()]
-        return tuple(inputs), expression, planned
+        return tuple(inputs), planned
 
     async def _find(self, leaf: Dataset | Tagged) -> DatasetRecord | Constant:
         if isinstance(leaf, Tagged):

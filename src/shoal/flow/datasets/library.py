@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,13 @@ from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import Conflict, Exists, Misuse, NotFound
 from shoal.flow.carrying import Working
-from shoal.flow.datasets.publishing import dataset_id, joined, natural, parted
+from shoal.flow.datasets.publishing import (
+    dataset_id,
+    joined,
+    natural,
+    part_id,
+    parted,
+)
 from shoal.flow.datasets.shelf import Held, Shelf
 from shoal.flow.jobs import readable, whole_id
 from shoal.flow.messages import (
@@ -141,9 +148,10 @@ class Library:
                 "under another --name"
             )
         same = before and before.stamp == found.stamp
-        known = (
-            before.part if before and same else await self._digest(file, found, size)
-        )
+        known = before.part if before and same else ""
+        if not known:
+            digest = await self._digest(file, found, size)
+            known = self._part(digest, dataset, file, wish.place)
         held = Held(
             *(known, dataset, file.name, str(file), found.offset),
             *(found.form, found.rows, found.stamp),
@@ -153,12 +161,22 @@ class Library:
         old = before.part if before and before.part != known else None
         return part, found.form, old
 
-    async def _digest(self, file: Path, found: Inspected, size: int) -> str:
+    async def _digest(self, file: Path, found: Inspected, size: int) -> bytes:
         kind = f"{found.form.kind} {found.form.trailing}"
         task = Hash(str(file), found.offset, size, kind, found.stamp)
         hashed = await self._workers.run(task, within_s=HASH_S)
         assert isinstance(hashed, Hashed), "the workers answer what they are asked"
-        return hashed.whole.hex()[:32]
+        return hashed.whole
+
+    def _part(self, digest: bytes, dataset: str, file: Path, place: int | None) -> str:
+        """A copy elsewhere is the same part; an equal file here is another one."""
+        here = {
+            each.part
+            for each in self._shelf.all()
+            if each.dataset == dataset and each.path != str(file)
+        }
+        ids = (part_id(digest, dataset, place, n) for n in count())
+        return next(each for each in ids if each not in here)
 
     async def _publish(
         self, name: str, form: Form, parts: list[Part], gone: list[str], wish: Wish

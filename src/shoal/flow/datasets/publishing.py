@@ -1,8 +1,8 @@
 """A dataset grows by parts: who may add what, and in which order they stand.
 
 A part is known by its content, so that a file that two peers hold is one part with two
-holders. The order is the one told with the parts, else that of file names as people
-count (`t2` before `t10`), else that of the peers.
+holders; of equal files at one peer each is a part. The order is the one told with the
+parts, else that of file names as people count (`t2` before `t10`), else that of peers.
 """
 
 import re
@@ -22,6 +22,12 @@ def dataset_id(name: str) -> str:
     """The same at every peer, so that all parts of a name meet in one record."""
     digest = blake2b(name.encode(), digest_size=10).digest()
     return "d" + b32encode(digest).decode().lower()[:12]
+
+
+def part_id(digest: bytes, dataset: str, place: int | None, nth: int) -> str:
+    """The nth part of that content, where that part was to stand, if it was said."""
+    told = f"{digest.hex()} {dataset} {place} {nth}".encode()
+    return blake2b(told, digest_size=16).hexdigest()
 
 
 def joined(record: DatasetRecord, form: Form, parts: list[Part]) -> DatasetRecord:

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.seeds import seeds
 from tests.simulation.plants import PLANTS, Plant
+from tests.simulation.playing import find, hold, named
 from tests.simulation.properties import PROPERTIES, Property
 
 # Of the ground's 90 seconds, on two processors.
@@ -17,29 +17,16 @@ SHARE_S = 1.5
 PATIENCE_SEEDS = 30
 
 
-@pytest.mark.parametrize("holds", PROPERTIES, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("holds", PROPERTIES, ids=named)
 def test_holds(holds: Property) -> None:
-    for seed in seeds(SHARE_S):
-        try:
-            holds(seed)
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from error
+    hold(holds, SHARE_S)
 
 
-@pytest.mark.parametrize(
-    ("plant", "finders"), PLANTS, ids=lambda each: getattr(each, "__name__", "")
-)
+@pytest.mark.parametrize(("plant", "finders"), PLANTS, ids=named)
 def test_a_planted_fault_is_found(
     plant: Plant, finders: list[Property], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(monkeypatch)
-    for seed in range(PATIENCE_SEEDS):
-        for holds in finders:
-            try:
-                holds(seed)
-            except AssertionError:
-                return
-    pytest.fail(f"not found in {PATIENCE_SEEDS} seeds")
+    find(plant, finders, monkeypatch, PATIENCE_SEEDS)
 
 
 def test_one_seed_gives_one_history_whatever_the_hash_seed() -> None:

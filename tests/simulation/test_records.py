@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.seeds import seeds
 from tests.simulation.plants import Plant
+from tests.simulation.playing import find, hold, named
 from tests.simulation.properties import Property
 from tests.simulation.records_plants import RECORDS_PLANTS
 from tests.simulation.records_properties import RECORDS_PROPERTIES
@@ -14,26 +14,13 @@ SHARE_S = 3.0
 PATIENCE_SEEDS = 500
 
 
-@pytest.mark.parametrize("holds", RECORDS_PROPERTIES, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("holds", RECORDS_PROPERTIES, ids=named)
 def test_holds(holds: Property) -> None:
-    for seed in seeds(SHARE_S):
-        try:
-            holds(seed)
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from error
+    hold(holds, SHARE_S)
 
 
-@pytest.mark.parametrize(
-    ("plant", "finders"), RECORDS_PLANTS, ids=lambda each: getattr(each, "__name__", "")
-)
+@pytest.mark.parametrize(("plant", "finders"), RECORDS_PLANTS, ids=named)
 def test_a_planted_fault_is_found(
     plant: Plant, finders: list[Property], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(monkeypatch)
-    for seed in range(PATIENCE_SEEDS):
-        for holds in finders:
-            try:
-                holds(seed)
-            except AssertionError:
-                return
-    pytest.fail(f"not found in {PATIENCE_SEEDS} seeds")
+    find(plant, finders, monkeypatch, PATIENCE_SEEDS)

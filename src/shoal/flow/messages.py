@@ -322,6 +322,10 @@ class Failed(Struct, frozen=True, tag="failed"):
     message: str
 
 
+class Ready(Struct, frozen=True, tag="ready"):
+    """The first word of a worker."""
+
+
 Task = Evaluate | Inspect | Hash
 Outcome = Evaluated | Inspected | Hashed | Failed
 

@@ -73,10 +73,6 @@ class Died(Struct, frozen=True, tag="died"):
     status: int
 
 
-class Ready(Struct, frozen=True, tag="ready"):
-    """The first word of a worker to the asker."""
-
-
 Asked = Fork | Kill
 Told = Born | Unborn | Died
 

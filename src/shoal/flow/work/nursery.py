@@ -22,13 +22,12 @@ import msgspec
 from shoal.core.frames import FrameReader, framed
 from shoal.core.wire import decoded
 from shoal.errors import MalformedMessage, WorkerLost
-from shoal.flow.messages import Outcome
+from shoal.flow.messages import Outcome, Ready
 from shoal.flow.work.forkserver import (
     Born,
     Died,
     Fork,
     Kill,
-    Ready,
     Settings,
     Told,
     Unborn,

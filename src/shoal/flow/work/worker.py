@@ -22,11 +22,11 @@ from shoal.flow.messages import (
     Inspect,
     Known,
     Outcome,
+    Ready,
     Source,
     Task,
 )
 from shoal.flow.work import files
-from shoal.flow.work.forkserver import Ready
 
 Given = files.RowReader | int | float | bool
 

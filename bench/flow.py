@@ -8,11 +8,14 @@ theirs are not. Every round computes anew: nobody remembers an answer.
 import tempfile
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median, quantiles
 from subprocess import run as execute
+from threading import Event
 
 import numpy as np
 
@@ -24,6 +27,7 @@ from bench.comparison import (
     less_is_better,
     more_is_better,
 )
+from shoal.client import Client
 from tests.end_to_end.cluster import Cluster
 from tests.end_to_end.science import Lab, integers, lab
 
@@ -35,6 +39,9 @@ START_S, WITHIN_S = 120.0, 120.0
 
 # One after the other, and all at once.
 FEW, MANY = 50, 300
+
+# Enough for a 99th percentile, over so long that several jobs run meanwhile.
+GETS, PAUSE_S = 1000, 0.001
 
 
 def run(*, quick: bool) -> list[Row]:
@@ -60,6 +67,7 @@ def run(*, quick: bool) -> list[Row]:
                 contenders[name] = partial(ask, child, deed, count)
             rows += compare(what, contenders, rounds, rate=deed == "many")
         rows += moved(ours)
+        rows += beside(ours, rounds)
     return rows
 
 
@@ -168,3 +176,51 @@ def moved(ours: Lab) -> list[Row]:
             )
         )
     return rows
+
+
+def beside(ours: Lab, rounds: int) -> list[Row]:
+    """A round trip at the peer that computes, while it does and while it idles."""
+    client = ours.client(1)
+    client.table.put("k", b"v")
+    quiet, busy = list[list[float]](), list[list[float]]()
+    for _ in range(rounds):
+        quiet.append(round_trips(client))
+        with ThreadPoolExecutor(1) as pool:
+            stop = Event()
+            working = pool.submit(work, ours, stop)
+            busy.append(round_trips(client))
+            stop.set()
+            working.result()
+    return [
+        less_is_better(
+            f"GET at a peer that computes: {what}",
+            "us",
+            median(pick(each) for each in busy) * 1e6,
+            "idle",
+            median(pick(each) for each in quiet) * 1e6,
+        )
+        for what, pick in (("median", median), ("p99", p99))
+    ]
+
+
+def work(ours: Lab, stop: Event) -> None:
+    """Ask for one sum of a million sines after the other."""
+    flow = ours.flow()
+    while not stop.is_set():
+        flow.run("sum(sin(DS1) * cos(DS1))").wait(WITHIN_S)
+
+
+def round_trips(client: Client) -> list[float]:
+    """Of a key, one after the other, with a pause in between."""
+    times = []
+    for _ in range(GETS):
+        began = time.perf_counter()
+        client.table.get("k")
+        times.append(time.perf_counter() - began)
+        time.sleep(PAUSE_S)
+    return times
+
+
+def p99(times: Iterable[float]) -> float:
+    """So long do all but one in a hundred take at most."""
+    return quantiles(times, n=100)[-1]

@@ -78,6 +78,11 @@ class Library:
             for dataset in readable([record], _decoder):
                 self._known[record.id] = dataset
 
+    @property
+    def size(self) -> int:
+        """How many datasets this peer has heard of."""
+        return len(self._known)
+
     def all(self, tag: str = "") -> list[DatasetRecord]:
         """Every dataset this peer has heard of, or those with a tag, by name."""
         found = [e for e in self._known.values() if not tag or tag in e.tags]

@@ -119,7 +119,8 @@ class Library:
             forms = {form: None for _, form, _ in held}
             if len(forms) > 1:
                 raise Misuse(
-                    f"{root}: its files do not agree on type and shape of rows"
+                    f"{root}: its files do not agree on type and shape of rows; "
+                    "add each by itself"
                 )
             gone = [old for _, _, old in held if old]
             record = await self._publish(name, next(iter(forms)), parts, gone, wish)

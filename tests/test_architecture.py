@@ -18,6 +18,7 @@ FACES = {
     "writer.py",
     "carrying.py",
     "driving.py",
+    "ends.py",
     "files.py",
     "forkserver.py",
     "library.py",

@@ -294,6 +294,7 @@ class Peer:
             junk=self.datagrams.junk,
             slowness=self.members_service.slowness,
             table=self.table_service.figures(),
+            flow=self.flow.figures(),
         )
 
     # Wires: what members need of the network

@@ -2,6 +2,7 @@
 
 from prometheus_client.exposition import generate_latest
 
+from shoal.flow.service import FlowFigures
 from shoal.table.service import TableFigures
 from shoal.web.metrics import Metrics
 
@@ -16,6 +17,14 @@ def figures(turned_away: int) -> list[str]:
         junk=4,
         slowness=1.0,
         table=TableFigures(keys=1, requests=5, commits=6, changes_unsafe=0),
+        flow=FlowFigures(
+            jobs_ended={"done": 7},
+            steps_ended={"done": 8, "failed": 9},
+            moved_bytes=10,
+            received_bytes=11,
+            tasks_queued=12,
+            datasets=13,
+        ),
     )
     return generate_latest(metrics.registry).decode().splitlines()
 
@@ -27,6 +36,10 @@ def test_totals_are_counters_and_nothing_else_is() -> None:
     assert counters == {
         "shoal_connections_refused_total",
         "shoal_datagrams_dropped_total",
+        "shoal_flow_jobs_ended_total",
+        "shoal_flow_moved_bytes_total",
+        "shoal_flow_received_bytes_total",
+        "shoal_flow_steps_ended_total",
         "shoal_table_commits_total",
         "shoal_table_requests_total",
     }
@@ -36,3 +49,14 @@ def test_totals_tell_what_was_counted() -> None:
     assert "shoal_connections_refused_total 3.0" in figures(3)
     assert "shoal_datagrams_dropped_total 4.0" in figures(3)
     assert "shoal_table_requests_total 5.0" in figures(3)
+
+
+def test_flow_tells_what_became_of_jobs_and_steps() -> None:
+    told = figures(3)
+    assert 'shoal_flow_jobs_ended_total{state="done"} 7.0' in told
+    assert 'shoal_flow_jobs_ended_total{state="failed"} 0.0' in told
+    assert 'shoal_flow_steps_ended_total{state="failed"} 9.0' in told
+    assert "shoal_flow_moved_bytes_total 10.0" in told
+    assert "shoal_flow_received_bytes_total 11.0" in told
+    assert "shoal_flow_tasks 12.0" in told
+    assert "shoal_flow_datasets 13.0" in told

@@ -18,7 +18,7 @@ HASH_S = 3600.0
 
 
 def datasets(*, tag: str = "", options: Options = PLAIN) -> None:
-    """List the datasets of the network.
+    """List the datasets of the network, and who holds them.
 
     Parameters
     ----------
@@ -39,23 +39,24 @@ def add(
     replace: Annotated[bool, Parameter(name="--replace")] = False,
     options: Options = PLAIN,
 ) -> None:
-    """Publish a .npy file, or a folder of some, at the peer of this machine.
-
-    The file stays where it is, and is only read.
+    """Publish a .npy file, or a folder of some, where it lies.
 
     Parameters
     ----------
     path
-        A .npy file; or a folder, whose .npy files are parts of one dataset.
+        A .npy file; or a folder, whose .npy files are parts of one dataset. It must
+        lie on the machine of the peer that is asked, stays there, and is only read.
     name
-        What to call it, if not as the file or the folder is.
+        What to call it: as the file or the folder, unless told otherwise. If there is
+        such a dataset already, this is more of its rows.
     tag
         A word to find it by; may be given several times.
     part
-        Which part of the dataset it is, as I/N. In the order of file names and peers
-        unless told otherwise.
+        Which part of the dataset it is, as I/N, such as 2/5. Without it parts stand
+        in the order of their files' names, t2 before t10, and then of their peers.
     replace
-        It was added before, and has been changed since.
+        Take it although it was added before and has been changed since: its new rows
+        stand for the old ones.
     """
     client = which.client(max(options.timeout, HASH_S))
     record = client.flow.add(
@@ -76,14 +77,15 @@ def fetch(
     *,
     options: Options = PLAIN,
 ) -> None:
-    """Save a dataset as one .npy file; goes on where it was interrupted.
+    """Save a dataset as one .npy file, or go on with it.
 
     Parameters
     ----------
     name
         The dataset's name or id.
     to
-        The file; NAME.npy here unless told otherwise.
+        The file; NAME.npy here unless told otherwise. Until it is whole it is
+        FILE.part, which the same command goes on with.
     """
     from shoal.client.fetching import fetch as fetch_to
 

@@ -27,23 +27,26 @@ def run(
     explain: bool = False,
     options: Options = PLAIN,
 ) -> int:
-    """Compute an expression of datasets, where they lie.
+    """Compute an expression of datasets where they lie, and wait for it.
 
     Parameters
     ----------
     expression
-        Such as 'mean(temps)', 'real2bin(a, b)' or 'sqrt(a**2 + b**2)'. A dataset is
-        named as it is, or as ds("exp-1/2") if its name is no word, or tag("first").
+        Such as 'mean(temps)', 'real2bin(a, b)' or 'sqrt(a * a + b * b)', in quotes for
+        the shell. A dataset stands there by its name, as ds("exp-1/2") if that is no
+        word, or as tag("first") if no other has that tag. A job's id is its result.
     tag
-        A word to find the job and its result by; may be given several times.
+        A word to find the job by, and its result if that is rows; may be given several
+        times.
     collect
-        Who collects: the peer with the largest share of the data, or a random one.
+        Who brings it together: the peer that holds the most of the data, or a random
+        one that holds some.
     within
-        Let it fail after so many seconds.
+        Let it fail after so many seconds; without it, it may take any time.
     detach
-        Print the job's id and return; ask for it later: shoal result ID.
+        Print the job's id and return at once; ask for it later: shoal result ID.
     explain
-        Print how it would be carried out, and do nothing.
+        Print how it would be carried out and what would move, and do nothing.
     """
     flow = _flow(options)
     if explain:
@@ -62,12 +65,12 @@ def result(
     *,
     options: Options = PLAIN,
 ) -> int:
-    """Wait for a job, and print what it came to.
+    """Wait for a job, however long, and print what it came to.
 
     Parameters
     ----------
     id
-        The job's, or how it begins.
+        The job's, or its first letters.
     """
     return _follow(_flow(options).job(id), options)
 
@@ -78,7 +81,7 @@ def jobs(*, tag: str = "", options: Options = PLAIN) -> None:
     Parameters
     ----------
     tag
-        Only those with this tag.
+        Only those that were run with this tag.
     """
     show(_flow(options).jobs(tag), as_json=options.json, people=_list)
 
@@ -89,19 +92,19 @@ def why(
     *,
     options: Options = PLAIN,
 ) -> None:
-    """Say what a job did, where, what moved, and why.
+    """Say what a job read, did where, moved, and why; or why it failed.
 
     Parameters
     ----------
     id
-        The job's, or how it begins.
+        The job's, or its first letters.
     """
     record = _flow(options).job(id).record
     show(record, as_json=options.json, people=_why)
 
 
 def operations(*, options: Options = PLAIN) -> None:
-    """List what can be computed."""
+    """List the operations that an expression may use."""
     show(_flow(options).operations(), as_json=options.json, people=_operations)
 
 

@@ -72,12 +72,12 @@ def up(
         When a change is acknowledged: always, when it is synced to the disk;
         interval, at once, and synced each second; none, and never synced by us.
     data
-        A .npy file, or a folder of some, to compute with; may be given several
-        times. It stays where it is, and is only read.
+        A .npy file, or a folder whose .npy files are parts of one dataset, to compute
+        with; may be given several times. It stays where it is, and is only read.
     workers
         So many processes compute: all processors but one unless told otherwise.
     worker_memory_mb
-        What each of them may take: a quarter of this machine's unless told
+        What each of them may take, in MiB: a quarter of this machine's unless told
         otherwise. What needs more fails, and nothing else does.
     log
         What lines of the log look like: text or json.
@@ -127,12 +127,13 @@ def join(
     data: tuple[Path, ...] = (),
     options: Options = PLAIN,
 ) -> int:
-    """Start a peer in the network of another: `shoal up --join ADDRESS`.
+    """Start a peer in the network of another: up --join, on a free port.
 
     Parameters
     ----------
     address
-        HOST:PORT of any peer of that network.
+        HOST:PORT of any peer of that network. For more options than these: shoal up
+        --join ADDRESS.
     listen
         HOST:PORT, or a PORT on loopback, for TCP and UDP; 0 is any that is free.
     dir
@@ -152,8 +153,8 @@ def join(
     insecure
         Let others reach this address although nothing is encrypted yet.
     data
-        A .npy file, or a folder of some, to compute with; may be given several
-        times. It stays where it is, and is only read.
+        A .npy file, or a folder whose .npy files are parts of one dataset, to compute
+        with; may be given several times. It stays where it is, and is only read.
     """
     return up(
         listen=listen,

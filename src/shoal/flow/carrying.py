@@ -5,6 +5,7 @@ What a step makes lies in a file of ours until its job has ended, or its driver 
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from shoal.flow.messages import (
     Part,
     Product,
     Source,
+    State,
     Task,
     Value,
     Wanted,
@@ -92,6 +94,7 @@ class Carrier:
         self._results = directory / "results"
         self._made: dict[tuple[str, int], _Made] = {}
         self.rows = Rows(streams, self.find)
+        self.ended: Counter[State] = Counter()  # Steps, and how.
         for path in (self._scratch, self._results):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -122,6 +125,7 @@ class Carrier:
             carried = Carried(failure=str(error)[:1000], blame=error.step)
         except (ShoalError, OSError) as error:
             carried = Carried(failure=str(error)[:1000])
+        self.ended["failed" if carried.failure else "done"] += 1
         return msgspec.structs.replace(
             carried, moved_bytes=moved[0], duration_s=monotonic() - began
         )

@@ -5,7 +5,6 @@ its driver; what happens in between is told to whoever asks.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +21,7 @@ from shoal.errors import Exists, ShoalError
 from shoal.flow.arithmetic.finishing import combine, finished
 from shoal.flow.arithmetic.kernel import remarks
 from shoal.flow.carrying import FORGET, ORDER, Carrier
+from shoal.flow.ends import Ends, failed
 from shoal.flow.language.expressions import Constant
 from shoal.flow.messages import (
     Carried,
@@ -34,9 +34,7 @@ from shoal.flow.messages import (
     Sub,
 )
 from shoal.flow.protocol import Carry, Conclude, Conductor, Fail, FlowEffect
-from shoal.flow.records import MAX_BODY_BYTES, Records
-
-log = logging.getLogger(__name__)
+from shoal.flow.records import Records
 
 # A step may take so long, unless whoever asked said less.
 STEP_S = 3600.0
@@ -88,12 +86,14 @@ class Driver:
         wires: Wires,
         records: Records,
         carrier: Carrier,
+        ends: Ends,
         fail: Callable[[Exception], None],
     ) -> None:
         self._me = me
         self._wires = wires
         self._records = records
         self._carrier = carrier
+        self._ends = ends
         self._fail = fail
         self._drives: dict[str, _Drive] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -172,7 +172,7 @@ class Driver:
         except ShoalError as error:
             ended = failed(self._shown(drive, "failed"), str(error))
         ended = replace(ended, duration_s=monotonic() - drive.began)
-        await write_end(self._records, ended, drive.version)
+        await self._ends.write(ended, drive.version)
 
     async def _concluded(self, drive: _Drive, outcome: Conclude) -> JobRecord:
         job = self._shown(drive, "done")
@@ -280,28 +280,6 @@ class Driver:
         tasks.pop(task, None)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._fail(error)
-
-
-def failed(job: JobRecord, reason: str) -> JobRecord:
-    """A job as it ends if it cannot be done."""
-    return replace(job, state="failed", reason=reason[:1000])
-
-
-def stored(job: JobRecord) -> bytes:
-    """As a record holds it: a plan of thousands of steps is told its driver only."""
-    body = msgspec.msgpack.encode(job)
-    if len(body) <= MAX_BODY_BYTES or job.plan is None:
-        return body
-    plan = replace(job.plan, steps=(), pieces=())
-    return msgspec.msgpack.encode(replace(job, plan=plan))
-
-
-async def write_end(records: Records, ended: JobRecord, version: int) -> None:
-    """A job has ended, unless somebody has said so before."""
-    try:
-        await records.swap("job", ended.id, version, stored(ended))
-    except ShoalError as error:
-        log.warning("the end of job %s is not written: %s", ended.id, error)
 
 
 def _waiting(job: str, step: Step) -> Sub:

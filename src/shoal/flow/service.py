@@ -6,8 +6,9 @@ import os
 import secrets
 import time
 from base64 import b32encode
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -27,17 +28,27 @@ from shoal.flow.datasets.publishing import shown
 from shoal.flow.datasets.rows import TOPIC, Streaming
 from shoal.flow.datasets.serving import Whole
 from shoal.flow.datasets.shelf import Shelf
-from shoal.flow.driving import Driver, Wires, failed, stored, write_end
+from shoal.flow.driving import Driver, Wires
+from shoal.flow.ends import Ends, failed, stored
 from shoal.flow.jobs import ENDED, KIND, Jobs
 from shoal.flow.language.grammar import parse
-from shoal.flow.messages import DatasetRecord, JobRecord, Plan
+from shoal.flow.messages import DatasetRecord, JobRecord, Plan, State
 from shoal.flow.plans.asking import Asked, Question
 from shoal.flow.records import Record, Records
 from shoal.flow.work.workers import Workers
 from shoal.net.asking import Handler
 from shoal.net.streams import Serve
 
-__all__ = ["DatasetRecord", "FlowService", "JobRecord", "Question", "Whole", "Wish"]
+__all__ = [
+    "DatasetRecord",
+    "FlowFigures",
+    "FlowService",
+    "JobRecord",
+    "Question",
+    "State",
+    "Whole",
+    "Wish",
+]
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +81,18 @@ class Network(Wires, Streaming, Protocol):
         """Say who serves streams."""
 
 
+@dataclass(frozen=True, slots=True)
+class FlowFigures:
+    """How a peer's share in jobs is, in numbers."""
+
+    jobs_ended: Mapping[State, int]  # By state, of those whose end was written here.
+    steps_ended: Mapping[State, int]  # By state, of those carried out here.
+    moved_bytes: int  # By those jobs, as their records say.
+    received_bytes: int  # Rows that other peers sent, whatever for.
+    tasks_queued: int
+    datasets: int
+
+
 class FlowService:
     """One peer's share in all jobs."""
 
@@ -95,7 +118,8 @@ class FlowService:
         self._shelf = Shelf(disk)
         self._carrier = Carrier(me, self._workers, self._shelf, network, directory)
         self._rows = self._carrier.rows
-        self._driver = Driver(me, network, records, self._carrier, fail)
+        self._ends = Ends(records)
+        self._driver = Driver(me, network, records, self._carrier, self._ends, fail)
         self.library = Library(me, records, self._workers, self._shelf)
         self._jobs = Jobs(records)
         self._asked = Asked(self.library, self._jobs, network.present, me, Random())
@@ -153,6 +177,8 @@ class FlowService:
         version = await self._records.create(KIND, job.id, stored(job))
         if job.state == "init":
             self._spawn(self._hand_over(job, version))
+        else:
+            self._ends.note(job)
         return job
 
     async def explain(self, question: Question) -> Plan:
@@ -220,6 +246,17 @@ class FlowService:
         rows, find = self._rows, self._carrier.find
         return Whole(record, rows, find, self._network.present, self._me)
 
+    def figures(self) -> FlowFigures:
+        """What is counted."""
+        return FlowFigures(
+            jobs_ended=self._ends.written,
+            steps_ended=self._carrier.ended,
+            moved_bytes=self._ends.moved_bytes,
+            received_bytes=self._rows.received_bytes,
+            tasks_queued=self._workers.queued,
+            datasets=self.library.size,
+        )
+
     # Driving
 
     async def _planned(
@@ -243,7 +280,7 @@ class FlowService:
                 job = await self._planned(job, silent)
                 version = await self._records.swap(KIND, job.id, version, stored(job))
             except ShoalError as error:
-                await write_end(self._records, failed(job, str(error)), version)
+                await self._ends.write(failed(job, str(error)), version)
                 return
 
     async def _taken(self, job: JobRecord, version: int) -> bool:
@@ -308,7 +345,7 @@ class FlowService:
             log.warning("job %s cannot be given up: %s", name, error)
             return
         if job.state not in ENDED:
-            await write_end(self._records, failed(job, reason), version)
+            await self._ends.write(failed(job, reason), version)
 
     async def _tidy(self) -> None:
         """Remove results that no record speaks of: their drivers died."""

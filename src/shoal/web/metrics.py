@@ -1,15 +1,19 @@
 """Every figure a peer exports, in one place. Base units, prefix `shoal_`."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Gauge, Info
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from shoal.flow.service import FlowFigures, State
 from shoal.members.service import MemberRecord
 from shoal.table.service import TableFigures
 from shoal.version import VERSION
+
+# How jobs end, and steps of them.
+ENDED: tuple[State, ...] = ("done", "failed")
 
 
 class Metrics:
@@ -40,6 +44,27 @@ class Metrics:
         self._unsafe = self._gauge(
             "table_changes_unsafe", "Changes not yet told to anybody."
         )
+        self._make_flow()
+
+    def _make_flow(self) -> None:
+        self._jobs = self._total(
+            "flow_jobs_ended", "Jobs whose end this peer wrote.", "state"
+        )
+        self._steps = self._total(
+            "flow_steps_ended", "Steps of jobs carried out at this peer.", "state"
+        )
+        self._moved = self._total(
+            "flow_moved_bytes", "What moved between peers for those jobs."
+        )
+        self._received = self._total(
+            "flow_received_bytes", "Rows of datasets that other peers sent."
+        )
+        self._tasks = self._gauge(
+            "flow_tasks", "Tasks of this peer's workers, waiting or under way."
+        )
+        self._datasets = self._gauge(
+            "flow_datasets", "Datasets of the network this peer knows."
+        )
 
     def measure(
         self,
@@ -51,6 +76,7 @@ class Metrics:
         junk: int,
         slowness: float,
         table: TableFigures,
+        flow: FlowFigures,
     ) -> None:
         """Take the figures as they are now."""
         tally = Tally(each.state for each in members)
@@ -65,12 +91,21 @@ class Metrics:
         self._requests.count = table.requests
         self._commits.count = table.commits
         self._unsafe.set(table.changes_unsafe)
+        self._measure_flow(flow)
+
+    def _measure_flow(self, flow: FlowFigures) -> None:
+        self._jobs.counts = {each: flow.jobs_ended.get(each, 0) for each in ENDED}
+        self._steps.counts = {each: flow.steps_ended.get(each, 0) for each in ENDED}
+        self._moved.count = flow.moved_bytes
+        self._received.count = flow.received_bytes
+        self._tasks.set(flow.tasks_queued)
+        self._datasets.set(flow.datasets)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"shoal_{name}", text, labels, registry=self.registry)
 
-    def _total(self, name: str, text: str) -> "_Total":
-        total = _Total(f"shoal_{name}", text)
+    def _total(self, name: str, text: str, label: str = "") -> "_Total":
+        total = _Total(f"shoal_{name}", text, label)
         self.registry.register(total)
         return total
 
@@ -78,11 +113,19 @@ class Metrics:
 class _Total(Collector):
     """What is counted elsewhere: the library's own Counter could only be increased."""
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, label: str) -> None:
         self._name = name  # Without the `_total` that is shown.
         self._text = text
+        self._label = label
         self.count = 0
+        self.counts: Mapping[str, int] = {}  # Instead, if there is a label.
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """The count as it is now."""
-        yield CounterMetricFamily(self._name, self._text, value=self.count)
+        """The count as it is now, or that of each label."""
+        if not self._label:
+            yield CounterMetricFamily(self._name, self._text, value=self.count)
+            return
+        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
+        for each, count in self.counts.items():
+            family.add_metric([each], count)
+        yield family

@@ -85,6 +85,11 @@ class Library:
             for dataset in readable([record], _decoder):
                 self._known[record.id] = dataset
 
+    @property
+    def size(self) -> int:
+        """How many datasets this peer has heard of."""
+        return len(self._known)
+
     def all(self, tag: str = "") -> list[DatasetRecord]:
         """Every dataset this peer has heard of, or those with a tag, by name."""
         found = [e for e in self._known.values() if not tag or tag in e.tags]
@@ -125,7 +130,8 @@ class Library:
             forms = {form: None for _, form, _ in held}
             if len(forms) > 1:
                 raise Misuse(
-                    f"{root}: its files do not agree on type and shape of rows"
+                    f"{root}: its files do not agree on type and shape of rows; "
+                    "add each by itself"
                 )
             gone = [old for _, _, old in held if old]
             record = await self._publish(name, next(iter(forms)), parts, gone, wish)

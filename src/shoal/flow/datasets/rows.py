@@ -41,6 +41,7 @@ class Rows:
         """`find` says where wanted rows lie, or raises `NotFound`."""
         self._streams = streams
         self._find = find
+        self.received_bytes = 0
 
     async def give(self, stream: Stream, head: Raw) -> None:
         """Send what is wanted; whoever gets less knows that something broke."""
@@ -59,6 +60,7 @@ class Rows:
         try:
             async for chunk in stream.chunks():
                 left -= len(chunk)
+                self.received_bytes += len(chunk)
                 yield bytes(chunk)
         finally:
             stream.close()

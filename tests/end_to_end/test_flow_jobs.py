@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.end_to_end.cluster import Cluster, wait_until
-from tests.end_to_end.science import JOB_S, Lab, integers, lab
+from tests.end_to_end.science import JOB_S, Lab, integers, lab, save
 
 ENDED = ("done", "failed")
 
@@ -128,6 +128,22 @@ def test_4_14_a_tag_finds_the_result(science: Lab) -> None:
     [dataset] = science.flow(2).datasets("odd ones")
     assert dataset["id"] == record["dataset"]
     assert science.value('sum(tag("odd ones"))', 2) == (science.arrays["DS1"] % 2).sum()
+
+
+def test_a_tag_finds_a_number_too(science: Lab) -> None:
+    science.run("sum(DS1)", tags=["total"])
+    wait_until(lambda: science.flow(2).jobs("total"), 10, "the tag to be known")
+    assert science.value('tag("total") * 2', 2) == 2 * science.arrays["DS1"].sum()
+    assert "none" in science.run('tag("nobody\'s")')["reason"]
+
+
+def test_what_was_added_is_known_to_all_at_once(science: Lab) -> None:
+    for n in range(5):
+        path = save(science.cluster.root / "more", f"grown-{n}", np.arange(n, n + 3))
+        science.flow(n % 3).add(str(path), name="grown")
+        assert science.value("sum(grown)", (n + 1) % 3) == sum(
+            3 * k + 3 for k in range(n + 1)
+        )
 
 
 def test_4_15_a_million_numbers_move_as_a_stream(science: Lab) -> None:

@@ -26,12 +26,6 @@ MAX_HOLDERS = 64
 MAX_TAGS = 32
 MAX_TEXT = 10_000
 
-# A larger result is a dataset; a smaller one stands in its job's record.
-SMALL_BYTES = 64 << 10
-
-# The end of a result's file name, until it is whole and synced.
-HALF = ".half"
-
 # A part is hashed in pieces of this size.
 CHUNK_BYTES = 16 << 20
 

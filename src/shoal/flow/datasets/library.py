@@ -100,22 +100,17 @@ class Library:
         return dataset in self._known
 
     async def find(self, name: str) -> DatasetRecord:
-        """The dataset of that name or id, or `NotFound`; the keeper is asked last."""
-        for each in (dataset_id(name), name):
-            if each in self._known:
-                return self._known[each]
+        """The dataset of that name or id, as the keeper knows it, or `NotFound`.
+
+        A result never changes: whoever knows it need not ask.
+        """
+        known = self._known.get(name)
+        if known and known.job:
+            return known
         for each in (dataset_id(name), name):
             if record := await self._records.read(KIND, each):
                 return decoded(_decoder, record.body)
         return self._known[whole_id(self._known, name, KIND)]
-
-    def tagged(self, tag: str) -> DatasetRecord:
-        """The one dataset with that tag."""
-        found = self.all(tag)
-        if len(found) != 1:
-            some = ", ".join(each.name for each in found[:5]) or "none"
-            raise NotFound(f"tag {tag}: it must name one dataset; there are: {some}")
-        return found[0]
 
     # Adding
 

@@ -13,7 +13,7 @@ from shoal.flow.datasets.library import Library
 from shoal.flow.jobs import Jobs
 from shoal.flow.language.expressions import Call, Constant, Dataset, Expression, Tagged
 from shoal.flow.language.grammar import parse, show
-from shoal.flow.messages import DatasetRecord, Plan
+from shoal.flow.messages import DatasetRecord, JobRecord, Plan
 from shoal.flow.plans.planner import Collect, plan
 
 # A plan for more takes longer than others should wait for: about 10 ms.
@@ -73,13 +73,28 @@ class Asked:
 
     async def _find(self, leaf: Dataset | Tagged) -> DatasetRecord | Constant:
         if isinstance(leaf, Tagged):
-            return self._library.tagged(leaf.tag)
+            return await self._tagged(leaf.tag)
         try:
             return await self._library.find(leaf.name)
         except NotFound:
             job = self._jobs.known(leaf.name)
             if job is None:
                 raise
+        return await self._result(job)
+
+    async def _tagged(self, tag: str) -> DatasetRecord | Constant:
+        """The one dataset with that tag, or else what the one job came to."""
+        datasets = self._library.all(tag)
+        if len(datasets) == 1:
+            return datasets[0]
+        jobs = [job for job in self._jobs.latest(tag) if job.state == "done"]
+        if not datasets and len(jobs) == 1:
+            return await self._result(jobs[0])
+        found = [each.name for each in datasets] or [each.id for each in jobs]
+        some = ", ".join(found[:5]) or "none"
+        raise NotFound(f"tag {tag}: it must be one dataset's or job's; it is: {some}")
+
+    async def _result(self, job: JobRecord) -> DatasetRecord | Constant:
         if job.state != "done":
             why = "has failed" if job.state == "failed" else "has not ended yet"
             raise Misuse(f"job {job.id}: it {why}; see: shoal why {job.id}")

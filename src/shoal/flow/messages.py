@@ -26,6 +26,9 @@ MAX_HOLDERS = 64
 MAX_TAGS = 32
 MAX_TEXT = 10_000
 
+# The end of the name of a result that is not whole.
+HALF = ".half"
+
 # A part is hashed in pieces of this size.
 CHUNK_BYTES = 16 << 20
 

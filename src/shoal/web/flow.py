@@ -93,6 +93,7 @@ class FlowPages:
         """A dataset as a `.npy` file, or a range of its bytes."""
         whole = await self._flow.whole(_last(request))
         start, stop, status = _range(request, whole)
+        await whole.check()
         headers = {
             hdrs.ACCEPT_RANGES: "bytes",
             hdrs.ETAG: f'"{whole.mark}"',
@@ -147,7 +148,8 @@ async def _body(request: web.BaseRequest, kind: type[_Kind]) -> _Kind:
 
 
 def _last(request: web.BaseRequest) -> str:
-    return unquote(request.path.rpartition("/")[2])
+    """The name at the path's end, which may have a / of its own, as %2F."""
+    return unquote(request.rel_url.raw_path.rpartition("/")[2])
 
 
 def _number(request: web.BaseRequest, name: str) -> float:

@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import ShoalError, Unreachable
+from shoal.errors import ChangedFile, NotFound, ShoalError, Unreachable
 from shoal.flow.messages import Source, Wanted, row_bytes
 from shoal.net.stream import Stream
 
@@ -83,7 +83,7 @@ class Rows:
 
 
 async def read(source: Source) -> AsyncIterator[bytes]:
-    """The bytes of these rows, as they lie in the file; `OSError` if they do not."""
+    """The bytes of these rows; `OSError` or `ChangedFile` if they are not there."""
     size = row_bytes(source.form)
     at = source.offset + source.start * size
     end = source.offset + source.stop * size
@@ -91,10 +91,36 @@ async def read(source: Source) -> AsyncIterator[bytes]:
     try:
         while at < end:
             length = min(PIECE_BYTES, end - at)
-            piece = await asyncio.to_thread(os.pread, file, length, at)
-            if not piece:
-                raise OSError(f"{source.path} ends before its rows do")
+            piece = await asyncio.to_thread(_piece, file, source, length, at)
             yield piece
             at += len(piece)
     finally:
         os.close(file)
+
+
+def _piece(file: int, source: Source, length: int, at: int) -> bytes:
+    """Some bytes, if the file is as it was even after they were read."""
+    piece = os.pread(file, length, at)
+    _check(source, os.fstat(file))
+    if not piece:
+        raise OSError(f"{source.path} ends before its rows do")
+    return piece
+
+
+async def check(source: Source) -> None:
+    """Raise unless the file is as it was when it was added."""
+    try:
+        _check(source, await asyncio.to_thread(os.stat, source.path))
+    except OSError as error:
+        name = os.path.basename(source.path)
+        why = (error.strerror or str(error)).lower()
+        raise NotFound(f"file {name}: {why}; add it again") from error
+
+
+def _check(source: Source, now: os.stat_result) -> None:
+    stamp = now.st_size, now.st_mtime_ns, now.st_ino
+    if source.stamp not in (None, stamp):
+        raise ChangedFile(
+            f"file {os.path.basename(source.path)}: it was changed after it was added; "
+            "add it again with --replace"
+        )

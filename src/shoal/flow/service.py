@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from shoal.core.disk import Disk
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import ShoalError
+from shoal.errors import NotFound, ShoalError
 from shoal.flow.arithmetic.operations import LIBRARY
 from shoal.flow.carrying import FORGET, ORDER, Carrier
 from shoal.flow.datasets.library import Library, Wish
@@ -36,7 +36,15 @@ from shoal.flow.work.workers import Workers
 from shoal.net.asking import Handler
 from shoal.net.streams import Serve
 
-__all__ = ["DatasetRecord", "FlowService", "JobRecord", "Question", "Whole", "Wish"]
+__all__ = [
+    "DatasetRecord",
+    "FlowService",
+    "JobRecord",
+    "Question",
+    "Whole",
+    "Wish",
+    "shown",
+]
 
 log = logging.getLogger(__name__)
 
@@ -209,9 +217,21 @@ class FlowService:
             "type": shown(record.form),
         }
 
+    async def dataset(self, name: str) -> DatasetRecord:
+        """A dataset by its name or id, or by the id of the job that made it."""
+        try:
+            return await self.library.find(name)
+        except NotFound:
+            job = self._jobs.known(name)
+            if job is None:
+                raise
+        if job.dataset is None:
+            raise NotFound(f"job {job.id}: it has no rows; see: shoal result {job.id}")
+        return await self.library.find(job.dataset)
+
     async def whole(self, name: str) -> Whole:
         """A dataset to be read."""
-        record = await self.library.find(name)
+        record = await self.dataset(name)
         rows, find = self._rows, self._carrier.find
         return Whole(record, rows, find, self._network.present, self._me)
 

@@ -16,6 +16,7 @@ from shoal.flow.service import (
     Question,
     Whole,
     Wish,
+    shown,
 )
 from shoal.web.server import Answer, Web, reply
 
@@ -82,7 +83,7 @@ class FlowPages:
 
     async def dataset(self, request: web.BaseRequest) -> Answer:
         """One dataset."""
-        return reply(self._described(await self._flow.library.find(_last(request))))
+        return reply(self._described(await self._flow.dataset(_last(request))))
 
     async def add(self, request: web.BaseRequest) -> Answer:
         """Publish a file of this peer's machine."""
@@ -125,6 +126,9 @@ def told(job: JobRecord, *, plan: bool = True) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(job)
     found["sub_op_count"] = len(job.subs)
     found["value"] = _plain(job.value.value) if job.value else None
+    if job.dataset and job.plan:
+        found["rows"] = sum(job.plan.steps[number].rows for number in job.plan.pieces)
+        found["type"] = shown(job.plan.form)
     if not plan:
         del found["plan"]
     return found

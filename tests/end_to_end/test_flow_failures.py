@@ -86,6 +86,29 @@ def test_a_folder_whose_files_differ_names_two_of_them(science: Lab) -> None:
         science.flow().add(str(folder))
 
 
+def test_an_equal_file_that_is_changed_costs_the_other_nothing(science: Lab) -> None:
+    flow, rows = science.flow(1), integers(80, 1000)
+    for name in ("one", "equal"):
+        where = save(science.cluster.root / "data1", name, rows)
+        flow.add(str(where))
+    np.save(where, integers(81, 1000))
+    assert science.value("sum(one)") == rows.sum()
+    flow.add(str(where), replace=True)
+    assert science.value("sum(one)") == rows.sum()
+    assert science.value("sum(equal)") == integers(81, 1000).sum()
+
+
+def test_equal_files_are_no_two_parts_in_silence(science: Lab) -> None:
+    root = science.cluster.root / "twice"
+    folder = save(root, "a", np.zeros(3)).parent
+    save(root, "b", np.zeros(3))
+    with pytest.raises(Misuse, match=r"a\.npy and b\.npy are equal"):
+        science.flow().add(str(folder))
+    science.flow(0).add(str(root / "a.npy"), name="zeros", place=0)
+    with pytest.raises(Misuse, match=r"it equals a\.npy"):
+        science.flow(1).add(str(root / "b.npy"), name="zeros", place=1)
+
+
 def test_a_foreign_file_is_not_added(science: Lab) -> None:
     path = science.cluster.root / "notes.npy"
     path.write_text("These are no numbers, but a line of text that is rather long.\n")

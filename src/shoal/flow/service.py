@@ -23,7 +23,7 @@ from shoal.flow.arithmetic.operations import LIBRARY
 from shoal.flow.carrying import FORGET, ORDER, Carrier
 from shoal.flow.datasets.library import Library, Wish
 from shoal.flow.datasets.publishing import shown
-from shoal.flow.datasets.rows import TOPIC, Streaming
+from shoal.flow.datasets.rows import TOPIC, Streaming, is_there
 from shoal.flow.datasets.serving import Whole
 from shoal.flow.datasets.shelf import Shelf
 from shoal.flow.driving import Driver, Wires, stored, write_end
@@ -96,7 +96,7 @@ class FlowService:
         self._fail = fail
         count = workers or max(1, (os.cpu_count() or 2) - 1)
         self._workers = Workers(count, fail, memory_bytes=memory_bytes)
-        self._shelf = Shelf(disk)
+        self._shelf = Shelf(disk, is_there)
         self._carrier = Carrier(me, self._workers, self._shelf, network, directory)
         self._rows = self._carrier.rows
         self._driver = Driver(me, network, records, self._carrier, fail)

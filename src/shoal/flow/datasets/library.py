@@ -128,6 +128,8 @@ class Library:
             forms = {form: None for _, form, _ in held}
             if len(forms) > 1:
                 raise Misuse(_disagreement(root, held))
+            if repeated := _repeated(parts):
+                raise Misuse(f"folder {root}: {repeated}")
             gone = [old for _, _, old in held if old]
             record = await self._publish(name, next(iter(forms)), parts, gone, wish)
             await asyncio.to_thread(self._shelf.write)
@@ -140,9 +142,7 @@ class Library:
         found = await self._workers.run(Inspect(str(file)), within_s=INSPECT_S)
         assert isinstance(found, Inspected), "the workers answer what they are asked"
         size = found.rows * row_bytes(found.form)
-        before = self._shelf.at(str(file))
-        if before and before.dataset != dataset:
-            before = None
+        before = self._shelf.at(str(file), dataset)
         if before and before.stamp != found.stamp and not wish.replace:
             raise Misuse(
                 f"{file}: it was changed after it was added; add it with --replace, or "
@@ -185,7 +185,7 @@ class Library:
             return replace(joined(left, form, parts), tags=tags)
 
         record = await self._change(empty, change)
-        self._shelf.drop(*gone)
+        self._shelf.drop(record.id, *gone)
         return record
 
     async def _change(
@@ -218,6 +218,18 @@ def _disagreement(root: Path, held: list[tuple[Part, Form, str | None]]) -> str:
         f"rows of {shown(form)} and {other.name} of {shown(different)}; add each by "
         "itself"
     )
+
+
+def _repeated(parts: list[Part]) -> str:
+    """Which two files are equal, if any: a part is known by its content."""
+    names: dict[str, str] = {}
+    for part in parts:
+        if names.setdefault(part.id, part.name) != part.name:
+            return (
+                f"{names[part.id]} and {part.name} are equal, and would be one part; "
+                "add one of them by itself, under another --name"
+            )
+    return ""
 
 
 def _files(root: Path) -> list[Path]:

@@ -117,6 +117,15 @@ async def check(source: Source) -> None:
         raise NotFound(f"file {name}: {why}; add it again") from error
 
 
+def is_there(source: Source) -> bool:
+    """Is the file as it was when it was added?"""
+    try:
+        _check(source, os.stat(source.path))
+    except (OSError, ChangedFile):
+        return False
+    return True
+
+
 def _check(source: Source, now: os.stat_result) -> None:
     stamp = now.st_size, now.st_mtime_ns, now.st_ino
     if source.stamp not in (None, stamp):

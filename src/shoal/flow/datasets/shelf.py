@@ -64,7 +64,7 @@ class Shelf:
         files = list(self._held.get(part, {}).values())
         if not files:
             raise NotFound(
-                f"part {part}: it is not held here any more; ask another peer"
+                f"part {part}: it is not held here any more; add its file again"
             )
         if len(files) == 1:
             return files[0]  # Whoever reads it looks.

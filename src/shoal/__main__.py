@@ -3,7 +3,13 @@
 import os
 import sys
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import (
+    App,
+    CycloptsError,
+    Parameter,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from shoal.cli.outcome import USAGE, complain
 from shoal.errors import Misuse, ShoalError
@@ -23,6 +29,10 @@ app = App(
         "A network of equal peers, with nobody in charge. Commands talk to the peer "
         "of this machine, or to the one at SHOAL_PEER=HOST:PORT, with the token in the "
         "file SHOAL_TOKEN if it is not yours."
+    ),
+    help_epilogue=(
+        "Exit codes: 0 done, 1 failed, 2 usage, 3 peer unreachable, 4 not found, "
+        "5 refused, 6 outcome unknown, 124 deadline, 130 interrupted."
     ),
     version=VERSION,
     version_flags=["--version"],
@@ -50,11 +60,11 @@ for path, text in (
     ("jobs:jobs", "List the jobs of the network, the latest first."),
     ("jobs:why", "Say what a job read, did where, moved, and why; or why it failed."),
     ("jobs:operations", "List the operations that an expression may use."),
-    ("datasets:datasets", "List the datasets of the network, and who holds them."),
-    ("datasets:add", "Publish a .npy file, or a folder of some, where it lies."),
+    ("datasets:datasets", "List the datasets of the network, or all about one."),
+    ("datasets:add", "Publish .npy files, or folders of some, where they lie."),
     ("datasets:fetch", "Save a dataset as one .npy file, or go on with it."),
     ("sim:sim", "Simulate a whole network; one seed gives one play."),
-    ("demo:demo", "Show a network on this machine: five peers, one killed."),
+    ("demo:demo", "Show a network on this machine: five peers compute, one is killed."),
     ("version:version", "Which version this is."),
     (
         "completion:completion",
@@ -95,7 +105,12 @@ def _nobody_reads() -> int:
 
 
 def _usage(error: CycloptsError, given: list[str]) -> str:
-    what = " ".join(str(error).split()).rstrip(".")
+    what = " ".join(str(error).split()).partition(" Available commands:")[0].rstrip(".")
+    if isinstance(error, UnusedCliTokensError):
+        what = f"{' '.join(error.unused_tokens or ())} is too much"
+        what += ", or quotes are missing" if given[0] == "run" else ""
+    if isinstance(error, UnknownOptionError):
+        what += "; what is none and begins with a hyphen stands after --"
     commands = [name for name in given[:1] if name in app]
     return f"command line: {what}; see: {' '.join(['shoal', *commands, '--help'])}"
 

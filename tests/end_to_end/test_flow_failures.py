@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shoal.errors import BadExpression, Misuse, NotFound, UnreadableFile
+from shoal.errors import (
+    BadExpression,
+    Misuse,
+    NotFound,
+    ShoalError,
+    UnreadableFile,
+)
 from tests.end_to_end.cluster import Cluster, all_see, wait_until
 from tests.end_to_end.science import JOB_S, Lab, integers, lab, save
 
@@ -16,7 +22,7 @@ from tests.end_to_end.science import JOB_S, Lab, integers, lab, save
 @pytest.fixture(scope="module")
 def science(sharer: Cluster) -> Lab:
     """Files to be hurt, at a peer that is not asked."""
-    victims = {f"v{n}": integers(n, 100_000) for n in range(8)}
+    victims = {f"v{n}": integers(n, 100_000) for n in range(9)}
     kinds = {"short": integers(9, 999), "flags": np.arange(100_000) % 3 == 0}
     held = [{"good": integers(1)}, {**victims, **kinds}]
     return lab(sharer, held, "--worker-memory-mb", "600")
@@ -63,6 +69,46 @@ def test_a_file_that_was_changed(science: Lab) -> None:
     )
 
 
+def test_a_file_that_was_changed_is_not_given_away(science: Lab) -> None:
+    larger = np.ones(100_000, complex)
+    science.flow().add(str(save(science.cluster.root / "data0", "larger", larger)))
+    np.save(file(science, "v8"), integers(78, 100_000))
+    for n in (0, 1):  # From afar, and from its holder.
+        with pytest.raises(ShoalError, match="v8"):
+            science.flow(n).array("v8")
+    assert reason(science, "larger + v8")
+
+
+def test_a_folder_whose_files_differ_names_two_of_them(science: Lab) -> None:
+    folder = save(science.cluster.root / "mixed", "a", np.arange(3)).parent
+    save(folder, "b", np.arange(3.0))
+    with pytest.raises(Misuse, match=r"a\.npy has rows of int64 and b\.npy of float64"):
+        science.flow().add(str(folder))
+
+
+def test_an_equal_file_that_is_changed_costs_the_other_nothing(science: Lab) -> None:
+    flow, rows = science.flow(1), integers(80, 1000)
+    for name in ("one", "equal"):
+        where = save(science.cluster.root / "data1", name, rows)
+        flow.add(str(where))
+    np.save(where, integers(81, 1000))
+    assert science.value("sum(one)") == rows.sum()
+    flow.add(str(where), replace=True)
+    assert science.value("sum(one)") == rows.sum()
+    assert science.value("sum(equal)") == integers(81, 1000).sum()
+
+
+def test_equal_files_are_no_two_parts_in_silence(science: Lab) -> None:
+    root = science.cluster.root / "twice"
+    folder = save(root, "a", np.zeros(3)).parent
+    save(root, "b", np.zeros(3))
+    with pytest.raises(Misuse, match=r"a\.npy and b\.npy are equal"):
+        science.flow().add(str(folder))
+    science.flow(0).add(str(root / "a.npy"), name="zeros", place=0)
+    with pytest.raises(Misuse, match=r"it equals a\.npy"):
+        science.flow(1).add(str(root / "b.npy"), name="zeros", place=1)
+
+
 def test_a_foreign_file_is_not_added(science: Lab) -> None:
     path = science.cluster.root / "notes.npy"
     path.write_text("These are no numbers, but a line of text that is rather long.\n")
@@ -76,6 +122,16 @@ def test_an_unknown_name(science: Lab) -> None:
     assert "nobody" in reason(science, "mean(nobody)")
     with pytest.raises(NotFound):
         science.flow().dataset("nobody")
+    with pytest.raises(NotFound, match=r"did you mean good\?"):
+        science.flow().dataset("godo")
+
+
+def test_the_beginning_of_an_id_is_no_name_by_chance(science: Lab) -> None:
+    name = science.flow().dataset("good")["id"]
+    assert science.flow().dataset(name[:8])["id"] == name
+    assert "there is none" in reason(science, f"mean({name[:3]})")
+    job = science.run("sum(good)")["id"]
+    assert science.flow().job(job[:6]).id == job
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,15 @@ def test_4_19_the_sum_over_three_has_a_sub_each(science: Lab) -> None:
     ]
 
 
+def test_a_name_may_have_a_slash(science: Lab) -> None:
+    path = science.cluster.root / "data1" / "wide.npy"
+    science.flow(1).add(str(path), name="exp-1/2")
+    assert science.flow(2).dataset("exp-1/2")["name"] == "exp-1/2"
+    assert np.array_equal(science.flow(2).array("exp-1/2"), science.arrays["wide"])
+    total = science.value('sum(ds("exp-1/2"))')
+    assert total == pytest.approx(science.arrays["wide"].sum())
+
+
 def test_reductions_move_next_to_nothing(science: Lab) -> None:
     for name in ("sum", "mean", "min", "max"):
         record = science.run(f"{name}(DS1)")

@@ -112,6 +112,8 @@ def test_leaves_are_told_apart() -> None:
         ("a < b < c", "(a < b) & (b < c)"),
         ("a > 1 & b > 2", "(a > 1) & (b > 2)"),
         ("maen(a)", "did you mean `mean`"),
+        ("std(a)", "sqrt(mean((x - mean(x)) ** 2))"),
+        ("count(a)", "tells the rows"),
         ("nothing_like_it(a)", "`shoal operations`"),
         ("min(a, b)", "minimum(x, y)"),
         ("sqrt()", "takes 1 argument, not 0"),

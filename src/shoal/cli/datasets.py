@@ -11,44 +11,52 @@ from shoal.cli import which
 from shoal.cli.options import PLAIN, Options
 from shoal.cli.outcome import show
 from shoal.cli.sizes import bytes_of
-from shoal.errors import Misuse
+from shoal.cli.tables import tabulate
+from shoal.errors import Exists, Misuse, NotFound
 
 # To read a large file once from a slow disk, so that copies of it are known.
 HASH_S = 3600.0
 
 
-def datasets(*, tag: str = "", options: Options = PLAIN) -> None:
-    """List the datasets of the network, and who holds them.
+def datasets(name: str = "", /, *, tag: str = "", options: Options = PLAIN) -> None:
+    """List the datasets of the network, or the parts of one.
 
     Parameters
     ----------
+    name
+        The name or id of one, to be told all of it.
     tag
         Only those with this tag.
     """
-    found = which.client(options.timeout).flow.datasets(tag)
-    show(found, as_json=options.json, people=_list)
+    flow = which.client(options.timeout).flow
+    if name:
+        show(flow.dataset(name), as_json=options.json, people=_describe)
+    else:
+        show(flow.datasets(tag), as_json=options.json, people=_list)
 
 
 def add(
     path: Path,
     /,
-    *,
+    *paths: Path,
     name: str = "",
     tag: tuple[str, ...] = (),
     part: str = "",
     replace: Annotated[bool, Parameter(name="--replace")] = False,
     options: Options = PLAIN,
 ) -> None:
-    """Publish a .npy file, or a folder of some, where it lies.
+    """Publish .npy files, or folders of some, where they lie.
 
     Parameters
     ----------
     path
         A .npy file; or a folder, whose .npy files are parts of one dataset. It must
         lie on the machine of the peer that is asked, stays there, and is only read.
+    paths
+        More of them.
     name
-        What to call it: as the file or the folder, unless told otherwise. If there is
-        such a dataset already, this is more of its rows.
+        What to call it: as the file or the folder, unless told otherwise. Files of one
+        name are parts of one dataset, whichever peer they are added at.
     tag
         A word to find it by; may be given several times.
     part
@@ -58,16 +66,21 @@ def add(
         Take it although it was added before and has been changed since: its new rows
         stand for the old ones.
     """
-    client = which.client(max(options.timeout, HASH_S))
-    record = client.flow.add(
-        str(path.expanduser().absolute()),
-        name=name,
-        tags=list(tag),
-        place=_place(part),
-        replace=replace,
-        user=getpass.getuser(),
-    )
-    show(record, as_json=options.json, people=lambda each: _list([each]))
+    if part and paths:
+        raise Misuse(f"part {part}: it is of one file; add each file by itself")
+    wishes = {"name": name, "tags": list(tag), "place": _place(part)}
+    wishes |= {"replace": replace, "user": getpass.getuser()}
+    flow = which.client(max(options.timeout, HASH_S)).flow
+    added: dict[str, dict[str, Any]] = {}
+    try:
+        for each in (path, *paths):
+            record = flow.add(str(each.expanduser().absolute()), **wishes)
+            added[record["id"]] = record
+    finally:  # What was added before one failed is told.
+        if added and paths:
+            show(list(added.values()), as_json=options.json, people=_list)
+    if not paths:
+        show(record, as_json=options.json, people=lambda each: _list([each]))
 
 
 def fetch(
@@ -75,6 +88,7 @@ def fetch(
     to: Path | None = None,
     /,
     *,
+    force: bool = False,
     options: Options = PLAIN,
 ) -> None:
     """Save a dataset as one .npy file, or go on with it.
@@ -82,14 +96,16 @@ def fetch(
     Parameters
     ----------
     name
-        The dataset's name or id.
+        The dataset's name or id, or the id of the job that made it.
     to
-        The file; NAME.npy here unless told otherwise. Until it is whole it is
-        FILE.part, which the same command goes on with.
+        The file, or a folder for it; NAME.npy here unless told otherwise. Until it is
+        whole it is FILE.part, which the same command goes on with.
+    force
+        Replace a file that is there.
     """
     from shoal.client.fetching import fetch as fetch_to
 
-    target = to or Path(f"{name.replace('/', '-')}.npy")
+    target = _target(name, to, force=force)
     watching = sys.stderr.isatty() and not options.json
 
     def watch(have: int, size: int) -> None:
@@ -97,11 +113,30 @@ def fetch(
             share = f"{bytes_of(have)} of {bytes_of(size)}"
             print(f"\r\x1b[K  {share}", end="", file=sys.stderr)
 
-    size = fetch_to(which.client(options.timeout), name, target, watch)
+    try:
+        size = fetch_to(which.client(options.timeout), name, target, watch)
+    except KeyboardInterrupt:
+        print(f"\nshoal: dataset {name}: the same command goes on", file=sys.stderr)
+        raise
     if watching:
         print("\r\x1b[K", end="", file=sys.stderr)
     told = {"dataset": name, "file": str(target), "size_bytes": size}
     show(told, as_json=options.json, people=_fetched)
+
+
+def _target(name: str, to: Path | None, *, force: bool) -> Path:
+    """The file to write. One that is there may be the very part that was added."""
+    target = to or Path()
+    if target.is_dir():
+        target /= f"{name.replace('/', '-')}.npy"
+    if not target.parent.is_dir():
+        raise NotFound(f"folder {target.parent}: there is none; make it, or correct it")
+    if target.exists() and not force:
+        raise Exists(
+            f"file {target}: it is there already; choose another, or replace it with "
+            "--force"
+        )
+    return target
 
 
 def _place(part: str) -> int | None:
@@ -119,25 +154,39 @@ def _fetched(told: dict[str, Any]) -> None:
 
 
 def _list(found: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    titles = ("name", "rows", "type", "size", "parts", "held by", "tags")
+    tabulate(titles, map(_row, found), foldable=("held by", "tags"))
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "rows", "type", "size", "parts"):
-        table.add_column(title, no_wrap=True)
-    for title in ("held by", "tags"):
-        table.add_column(title, overflow="fold")
-    for each in found:
-        missing = sum(not part["present"] for part in each["parts"])
-        parts = f"{len(each['parts'])}" + (f", {missing} missing" if missing else "")
-        holders = dict.fromkeys(h for part in each["parts"] for h in part["holders"])
-        table.add_row(
-            each["name"],
-            f"{each['rows']:,}",
-            each["type"],
-            bytes_of(each["size_bytes"]),
-            parts,
-            " ".join(holders),
-            " ".join(each["tags"]),
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    parts = record["parts"]
+    missing = sum(not part["present"] for part in parts)
+    holders = dict.fromkeys(holder for part in parts for holder in part["holders"])
+    return (
+        *(record["name"], f"{record['rows']:,}", record["type"]),
+        bytes_of(record["size_bytes"]),
+        f"{len(parts)}" + (f", {missing} missing" if missing else ""),
+        *(" ".join(holders), " ".join(record["tags"])),
+    )
+
+
+def _describe(record: dict[str, Any]) -> None:
+    size = bytes_of(record["size_bytes"])
+    print(f"{record['name']}: {record['rows']:,} rows of {record['type']}, {size}")
+    print(f"  id {record['id']}, version {record['version']}", end="")
+    print(f", added by {record['user']}" if record["user"] else "", end="")
+    print(f", made by job {record['job']}" if record["job"] else "", end="")
+    print(f", tags: {', '.join(record['tags'])}" if record["tags"] else "")
+    titles = ("part", "rows", "size", "file", "held by")
+    rows = [
+        (
+            *(str(number), f"{part['rows']:,}", bytes_of(part["size_bytes"])),
+            *(part["name"], " ".join(part["holders"]) + _absent(part)),
         )
-    Console().print(table)
+        for number, part in enumerate(record["parts"], 1)
+    ]
+    tabulate(titles, rows, foldable=("file", "held by"))
+
+
+def _absent(part: dict[str, Any]) -> str:
+    return "" if part["present"] else " (not present)"

@@ -6,6 +6,7 @@ from typing import Any
 from shoal.cli import which
 from shoal.cli.options import PLAIN, Options
 from shoal.cli.outcome import show
+from shoal.cli.tables import tabulate
 
 
 def members(*, options: Options = PLAIN) -> None:
@@ -21,22 +22,15 @@ def status(*, options: Options = PLAIN) -> None:
 
 
 def _table(records: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "address", "state", "since"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for each in records:
-        table.add_row(
-            each["name"],
-            each["address"],
-            each["state"],
-            f"{ago(each['since'])} ago",
-            _why(each),
+    rows = [
+        (
+            *(each["name"], each["address"], each["state"]),
+            *(f"{ago(each['since'])} ago", _why(each)),
         )
-    Console().print(table)
+        for each in records
+    ]
+    titles = ("name", "address", "state", "since", "why")
+    tabulate(titles, rows, foldable=("why",))
 
 
 def _why(record: dict[str, Any]) -> str:

@@ -44,6 +44,8 @@ def code_of(error: errors.ShoalError) -> int:
 
 def parts(error: errors.ShoalError) -> dict[str, str]:
     """The thing, the cause and the next step, which every message names in order."""
+    if isinstance(error, errors.BadExpression) and "\n" in str(error):
+        return _of_a_text(error)
     thing, _, rest = str(error).partition(": ")
     cause, _, remedy = rest.rpartition("; ")
     return {
@@ -51,6 +53,17 @@ def parts(error: errors.ShoalError) -> dict[str, str]:
         "thing": thing,
         "cause": cause or remedy,
         "next": remedy if cause else "",
+    }
+
+
+def _of_a_text(error: errors.ShoalError) -> dict[str, str]:
+    """What is wrong, with the piece of the text that a caret points at."""
+    cause, piece, caret = str(error).split("\n")
+    return {
+        "kind": type(error).__name__,
+        "thing": f"expression {piece.strip()}",
+        "cause": cause,
+        "next": f"correct it at {piece[caret.index('^') :] or 'its end'}",
     }
 
 

@@ -73,7 +73,7 @@ def print_up(facts: dict[str, Any], *, stays: bool) -> None:
     print(
         f"peer {facts['name']} is up at {facts['address']}\n"
         f"  network {facts['network']}, profile {facts['profile']}, "
-        f"data in {facts['directory']}\n"
+        f"state in {facts['directory']}\n"
         f"  join it:  shoal join {facts['address']}\n"
         f"  stop it:  {'Ctrl-C, or: ' if stays else ''}shoal down {facts['name']}",
         flush=True,

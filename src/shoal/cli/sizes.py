@@ -1,4 +1,4 @@
-"""Bytes as people say them."""
+"""Bytes and times as people say them."""
 
 
 def bytes_of(count: float) -> str:
@@ -7,3 +7,14 @@ def bytes_of(count: float) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count:.0f} B"
+
+
+def seconds_of(duration_s: float) -> str:
+    """Such as 3.2 ms."""
+    if duration_s >= 120:
+        return f"{duration_s / 60:.1f} min"
+    if duration_s >= 1:
+        return f"{duration_s:.1f} s"
+    if duration_s >= 1e-3 or not duration_s:
+        return f"{duration_s * 1e3:.3g} ms"
+    return f"{duration_s * 1e6:.0f} µs"

@@ -222,7 +222,7 @@ def _print_all(
         print(f"peer {each['name']} is up at {each['address']}")
     print(
         f"  network {told[0]['network']}, profile {told[0]['profile']}, "
-        f"data in {Path(told[0]['directory']).parent}\n"
+        f"state in {Path(told[0]['directory']).parent}\n"
         f"  join it:  shoal join {told[0]['address']}\n"
         f"  stop it:  {'Ctrl-C, or: ' if stays else ''}shoal down",
         flush=True,

@@ -100,7 +100,10 @@ def up(
         log=log,
     )
     if data and peers != 1:
-        raise Misuse("--data: it is one peer's; start that one by itself: shoal up")
+        raise Misuse(
+            "--data: it is one peer's, and these are several; start them first, and "
+            "let each have its own: SHOAL_PEER=HOST:PORT shoal add"
+        )
     if peers == 1:
         check_alone(plan.directory)
     if detach or peers != 1:
@@ -122,9 +125,15 @@ def join(
     advertise: str | None = None,
     name: str = "",
     zone: str = "",
+    profile: str | None = None,
     token: Path | None = None,
     insecure: bool = False,
+    storage: Storage = "log",
+    durability: Durability = "always",
     data: tuple[Path, ...] = (),
+    workers: Annotated[int | None, AT_LEAST_ONE] = None,
+    worker_memory_mb: Annotated[int | None, AT_LEAST_ONE] = None,
+    log: str = "text",
     options: Options = PLAIN,
 ) -> int:
     """Start a peer in the network of another: up --join, on a free port.
@@ -147,14 +156,29 @@ def join(
         What to call it, such as lab1; it becomes lab1-SUFFIX, the suffix its key's.
     zone
         Where it stands, such as a building; for people and placement.
+    profile
+        How far peers are apart: loopback, lan or wan. Loopback on a loopback
+        address, else lan, unless told otherwise.
     token
         The network's token: a copy of the file 'token' in the data directory of a
         peer of it. Found by itself if you run one on this machine.
     insecure
         Let others reach this address although nothing is encrypted yet.
+    storage
+        Where the table is kept: in a log on the disk, or in memory alone.
+    durability
+        When a change is acknowledged: always, when it is synced to the disk;
+        interval, at once, and synced each second; none, and never synced by us.
     data
         A .npy file, or a folder whose .npy files are parts of one dataset, to compute
         with; may be given several times. It stays where it is, and is only read.
+    workers
+        So many processes compute: all processors but one unless told otherwise.
+    worker_memory_mb
+        What each of them may take: a quarter of this machine's unless told
+        otherwise. What needs more fails, and nothing else does.
+    log
+        What lines of the log look like: text or json.
     """
     return up(
         listen=listen,
@@ -164,8 +188,14 @@ def join(
         advertise=advertise,
         name=name,
         zone=zone,
+        profile=profile,
         token=token,
         insecure=insecure,
+        storage=storage,
+        durability=durability,
         data=data,
+        workers=workers,
+        worker_memory_mb=worker_memory_mb,
+        log=log,
         options=options,
     )

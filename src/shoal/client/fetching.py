@@ -3,6 +3,7 @@
 What was fetched of a file before is not fetched again, unless the dataset has changed.
 """
 
+import errno
 import io
 import json
 import os
@@ -15,7 +16,7 @@ from urllib.parse import quote
 
 from shoal.client.pages import Pages
 from shoal.core.address import parse
-from shoal.errors import NoSpace, Unreachable
+from shoal.errors import Misuse, NoSpace, Unreachable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +97,7 @@ def _go_on(pages: Pages, name: str, part: Path, mark: Path, watch: Watch) -> int
         except OSError as error:
             if isinstance(error, ConnectionError | TimeoutError):
                 raise _broken(pages, name, str(error)) from error
-            raise NoSpace(f"file {part}: {error.strerror}; make room for it") from error
+            raise _unwritable(part, error) from error
     if have < size:
         raise _broken(pages, name, f"{have} of {size} bytes came")
     return size
@@ -130,6 +131,13 @@ def _asked(pages: Pages, name: str, start: int, etag: str) -> Iterator[HTTPRespo
         raise _broken(pages, name, str(error)) from error
     finally:
         connection.close()
+
+
+def _unwritable(file: Path, error: OSError) -> NoSpace | Misuse:
+    why = f"file {file}: {(error.strerror or str(error)).lower()}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(f"{why}; make room for it, and it goes on there")
+    return Misuse(f"{why}; choose another file")
 
 
 def _broken(pages: Pages, name: str, why: str) -> Unreachable:

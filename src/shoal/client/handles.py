@@ -5,6 +5,7 @@ NumPy's own functions take handles too: `np.sqrt(net["a"])` is one more expressi
 
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shoal.errors import Misuse
@@ -42,6 +43,12 @@ _SIGNS = {
 }
 
 
+# Of NumPy's functions that are no ufuncs: what is asked of a handle, and what by name
+# with so many arguments.
+_METHODS = frozenset(["sum", "mean", "min", "max", "var", "std"])
+_CALLS = {"where": 3, "clip": 3, "real": 1, "imag": 1, "round": 1}
+
+
 class Handle:
     """An expression of datasets and numbers. Nothing runs before it is asked for."""
 
@@ -67,8 +74,13 @@ class Handle:
     def __array__(
         self, dtype: "np.dtype[Any] | None" = None, copy: bool | None = None
     ) -> "np.ndarray[Any, Any]":
-        array = self._flow.array(self.result().text)
-        return array if dtype is None else array.astype(dtype)
+        import numpy as np
+
+        return np.asarray(self.result(), dtype)
+
+    def __format__(self, spec: str) -> str:
+        """As a number, if it is to look like one: f"{net['a'].mean():.2f}"."""
+        return format(self.number(), spec) if spec else repr(self)
 
     def __float__(self) -> float:
         return float(self.number())
@@ -94,6 +106,22 @@ class Handle:
         if sign and len(inputs) == 2:
             return self._joined(inputs[0], sign, inputs[1])
         return self._flow.call(function.__name__, *inputs)
+
+    def __array_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        given: Sequence[object],
+        options: Mapping[str, object],
+    ) -> object:
+        """NumPy's other functions: what we have travels; for the rest, rows come."""
+        name = function.__name__
+        if not options and name in _METHODS and len(given) == 1:
+            return getattr(self, name)()
+        if not options and _CALLS.get(name) == len(given):
+            return self._flow.call(name, *given)
+        arrays = [_here(each) for each in given]
+        return function(*arrays, **{key: _here(each) for key, each in options.items()})
 
     def _joined(self, left: object, sign: str, right: object) -> "Handle":
         text = f"({written(left)} {sign} {written(right)})"
@@ -208,6 +236,14 @@ class Handle:
         """The greatest of them."""
         return self._flow.call("max", self)
 
+    def var(self) -> "Handle":
+        """Their variance: how far from the mean they are, squared, in the mean."""
+        return (abs(self - self.mean()) ** 2).mean()
+
+    def std(self) -> "Handle":
+        """Their standard deviation."""
+        return self._flow.call("sqrt", self.var())
+
 
 class NumberHandle(Handle):
     """A number that has been computed."""
@@ -249,6 +285,23 @@ class DatasetHandle(Handle):
         """Its type, its shape, its parts, and who holds them."""
         return self._flow.dataset(self.name)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many rows, and what each is like."""
+        told = self.described()
+        return (int(told["rows"]), *told["form"]["trailing"])
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """What its elements are."""
+        import numpy as np
+
+        kind: np.dtype[Any] = np.dtype(self.described()["form"]["kind"])
+        return kind
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def result(self, timeout_s: float | None = None) -> Handle:
         """It is there."""
         return self
@@ -262,6 +315,17 @@ class DatasetHandle(Handle):
     def number(self) -> Number:
         """It is none."""
         raise Misuse(f"{self.name}: it is rows, not a number; try its .mean()")
+
+
+def _here(value: object) -> object:
+    """The same with rows and numbers in the places of handles."""
+    import numpy as np
+
+    if isinstance(value, Handle):
+        return np.asarray(value)
+    if isinstance(value, list | tuple):
+        return type(value)(_here(each) for each in value)
+    return value
 
 
 def named(name: str) -> str:
@@ -278,7 +342,8 @@ def written(value: object) -> str:
     if isinstance(value, Handle):
         return value.text
     item = getattr(value, "item", None)
-    plain = item() if callable(item) and not isinstance(value, list) else value
+    one = callable(item) and getattr(value, "size", 0) == 1
+    plain = item() if one and item else value
     if isinstance(plain, bool | int | float):
         text = repr(plain)
         return f"({text})" if text.startswith("-") else text

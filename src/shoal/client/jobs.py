@@ -1,7 +1,9 @@
 """Jobs and datasets to a program outside the network."""
 
+import os
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -48,9 +50,16 @@ class Flow:
 
     def add(self, path: str, **wishes: object) -> dict[str, Any]:
         """Publish a file or a folder of the peer's machine."""
-        wish = {"path": path, **wishes}
+        whole = os.path.abspath(os.path.expanduser(path))  # Where we are, it is not.
+        wish = {"path": whole, **wishes}
         record: dict[str, Any] = self._pages.post("/api/datasets", wish)
         return record
+
+    def fetch(self, name: str, to: str) -> int:
+        """Save a dataset as one .npy file, or go on with that; its size."""
+        from shoal.client.fetching import fetch
+
+        return fetch(self._pages, name, Path(to))
 
     def array(self, name: str) -> "np.ndarray[Any, Any]":
         """All rows of a dataset, here."""

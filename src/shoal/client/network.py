@@ -7,7 +7,7 @@ from shoal.client.table import Table
 from shoal.core.machine import Address
 
 if TYPE_CHECKING:
-    from shoal.client.handles import Handle
+    from shoal.client.handles import DatasetHandle, Handle
     from shoal.client.jobs import Flow, Job
 
 
@@ -27,11 +27,30 @@ class Client(Pages):
 
         return Flow(self)
 
-    def __getitem__(self, dataset: str) -> "Handle":
+    def __getitem__(self, dataset: str) -> "DatasetHandle":
         """A dataset, to be computed with: `net["temps"].mean()`."""
         from shoal.client.handles import DatasetHandle
 
         return DatasetHandle(self.flow, dataset)
+
+    def __repr__(self) -> str:
+        return f"<network at {self.address}>"
+
+    def datasets(self, tag: str = "") -> list[dict[str, Any]]:
+        """Every dataset, or those with a tag."""
+        return self.flow.datasets(tag)
+
+    def jobs(self, tag: str = "") -> list[dict[str, Any]]:
+        """Every job, or those with a tag, the latest first."""
+        return self.flow.jobs(tag)
+
+    def add(self, path: str, **wishes: object) -> dict[str, Any]:
+        """Publish a file or a folder of the peer's machine."""
+        return self.flow.add(path, **wishes)
+
+    def fetch(self, name: str, to: str) -> int:
+        """Save a dataset as one .npy file, or go on with that; its size."""
+        return self.flow.fetch(name, to)
 
     def run(
         self,

@@ -256,7 +256,7 @@ class Carrier:
         if made.part and kept:
             return
         if made.part:
-            self._shelf.drop(made.part)
+            self._shelf.forget(made.part)
         if made.path:
             with suppress(OSError):
                 made.path.unlink()

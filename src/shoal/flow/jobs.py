@@ -22,6 +22,10 @@ ENDED = ("done", "failed")
 # So many are listed at once, the latest first.
 LISTED = 1000
 
+# Where a name may stand too, a shorter beginning is more probably a misspelt name: with
+# a thousand datasets three letters begin an id by chance, seven hardly ever.
+LEAST_OF_AN_ID = 7
+
 _Kind = TypeVar("_Kind")
 _decoder = msgspec.msgpack.Decoder(JobRecord)
 
@@ -86,7 +90,7 @@ class Jobs:
     def known(self, name: str) -> JobRecord | None:
         """A job as this peer has heard of it."""
         try:
-            found = whole_id(self._heads, name, KIND)
+            found = whole_id(self._heads, name, KIND, least=LEAST_OF_AN_ID)
         except NotFound:
             return None
         record = self._records.peek(KIND, found)
@@ -104,9 +108,10 @@ def readable(
             log.warning("%s %s cannot be read: %s", each.kind, each.id, error)
 
 
-def whole_id(known: Iterable[str], prefix: str, what: str) -> str:
-    """The one id that begins so, or `NotFound`."""
-    found = [each for each in known if each.startswith(prefix) and prefix[1:]]
+def whole_id(known: Iterable[str], prefix: str, what: str, *, least: int = 1) -> str:
+    """The one id that begins so, with so many letters at least, or `NotFound`."""
+    enough = len(prefix) >= least
+    found = [each for each in known if enough and each.startswith(prefix)]
     if prefix in found or len(found) == 1:
         return prefix if prefix in found else found[0]
     if found:

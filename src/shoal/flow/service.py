@@ -20,12 +20,12 @@ from msgspec.structs import replace
 from shoal.core.disk import Disk
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import ShoalError, Unanswered
+from shoal.errors import NotFound, ShoalError, Unanswered
 from shoal.flow.arithmetic.operations import LIBRARY
 from shoal.flow.carrying import FORGET, ORDER, Carrier
 from shoal.flow.datasets.library import Library, Wish
 from shoal.flow.datasets.publishing import shown
-from shoal.flow.datasets.rows import TOPIC, Streaming
+from shoal.flow.datasets.rows import TOPIC, Streaming, is_there
 from shoal.flow.datasets.serving import Whole
 from shoal.flow.datasets.shelf import Shelf
 from shoal.flow.driving import Driver, Wires
@@ -48,6 +48,7 @@ __all__ = [
     "State",
     "Whole",
     "Wish",
+    "shown",
 ]
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class FlowService:
         self._fail = fail
         count = workers or max(1, (os.cpu_count() or 2) - 1)
         self._workers = Workers(count, fail, memory_bytes=memory_bytes)
-        self._shelf = Shelf(disk)
+        self._shelf = Shelf(disk, is_there)
         self._carrier = Carrier(me, self._workers, self._shelf, network, directory)
         self._rows = self._carrier.rows
         self._ends = Ends(records)
@@ -240,9 +241,21 @@ class FlowService:
             "type": shown(record.form),
         }
 
+    async def dataset(self, name: str) -> DatasetRecord:
+        """A dataset by its name or id, or by the id of the job that made it."""
+        try:
+            return await self.library.find(name)
+        except NotFound:
+            job = self._jobs.known(name)
+            if job is None:
+                raise
+        if job.dataset is None:
+            raise NotFound(f"job {job.id}: it has no rows; see: shoal result {job.id}")
+        return await self.library.find(job.dataset)
+
     async def whole(self, name: str) -> Whole:
         """A dataset to be read."""
-        record = await self.library.find(name)
+        record = await self.dataset(name)
         rows, find = self._rows, self._carrier.find
         return Whole(record, rows, find, self._network.present, self._me)
 

@@ -18,6 +18,7 @@ from shoal.flow.service import (
     Question,
     Whole,
     Wish,
+    shown,
 )
 from shoal.web.server import Answer, Web, reply
 
@@ -89,7 +90,7 @@ class FlowPages:
 
     async def dataset(self, request: web.BaseRequest) -> Answer:
         """One dataset."""
-        return reply(self._described(await self._flow.library.find(_last(request))))
+        return reply(self._described(await self._flow.dataset(_last(request))))
 
     async def add(self, request: web.BaseRequest) -> Answer:
         """Publish a file of this peer's machine."""
@@ -100,6 +101,7 @@ class FlowPages:
         """A dataset as a `.npy` file, or a range of its bytes."""
         whole = await self._flow.whole(_last(request))
         start, stop, status = _range(request, whole)
+        await whole.check()
         headers = {
             hdrs.ACCEPT_RANGES: "bytes",
             hdrs.ETAG: f'"{whole.mark}"',
@@ -131,6 +133,9 @@ def told(job: JobRecord, *, plan: bool = True) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(job)
     found["sub_op_count"] = len(job.subs)
     found["value"] = _plain(job.value.value) if job.value else None
+    if job.dataset and job.plan:
+        found["rows"] = sum(job.plan.steps[number].rows for number in job.plan.pieces)
+        found["type"] = shown(job.plan.form)
     if not plan:
         del found["plan"]
     return found
@@ -154,7 +159,8 @@ async def _body(request: web.BaseRequest, kind: Any) -> Any:  # noqa: ANN401
 
 
 def _last(request: web.BaseRequest) -> str:
-    return unquote(request.path.rpartition("/")[2])
+    """The name at the path's end, which may have a / of its own, as %2F."""
+    return unquote(request.rel_url.raw_path.rpartition("/")[2])
 
 
 def _number(request: web.BaseRequest, name: str) -> float:

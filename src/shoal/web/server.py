@@ -59,14 +59,15 @@ class Web:
 
     def _find(self, request: web.BaseRequest) -> Route:
         method = "GET" if request.method == "HEAD" else request.method
-        family = f"{request.path.rpartition('/')[0]}/*"
-        for path in (request.path, family):
+        asked = request.rel_url.raw_path  # A / in a name is written %2F.
+        family = f"{asked.rpartition('/')[0]}/*"
+        for path in (asked, family):
             if route := self._routes.get((method, path)):
                 return route
-        allowed = [w for w, path in self._routes if path in (request.path, family)]
+        allowed = [w for w, path in self._routes if path in (asked, family)]
         if allowed:
             raise web.HTTPMethodNotAllowed(request.method, allowed)
-        raise web.HTTPNotFound(text=f"nothing is served at {request.path}\n")
+        raise web.HTTPNotFound(text=f"nothing is served at {asked}\n")
 
 
 def reply(value: object, *, status: int = 200) -> web.Response:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
 
@@ -20,9 +21,12 @@ from shoal.flow.datasets.publishing import (
     natural,
     part_id,
     parted,
+    shown,
 )
 from shoal.flow.datasets.shelf import Held, Shelf
-from shoal.flow.jobs import readable, whole_id
+from shoal.flow.jobs import LEAST_OF_AN_ID, readable, whole_id
+from shoal.flow.language.expressions import Dataset
+from shoal.flow.language.notation import show
 from shoal.flow.messages import (
     DatasetRecord,
     Form,
@@ -110,7 +114,18 @@ class Library:
         for each in (dataset_id(name), name):
             if record := await self._records.read(KIND, each):
                 return decoded(_decoder, record.body)
-        return self._known[whole_id(self._known, name, KIND)]
+        try:
+            found = whole_id(self._known, name, KIND, least=LEAST_OF_AN_ID)
+        except NotFound as error:
+            raise NotFound(f"{error}{self._nearest(name)}") from error
+        return self._known[found]
+
+    def _nearest(self, name: str) -> str:
+        """What was probably meant, as it is written in an expression."""
+        named = [each.name for each in self._known.values() if each.name != each.id]
+        close = get_close_matches(name, named, n=3)
+        words = " or ".join(show(Dataset(each)) for each in close)
+        return f" (did you mean {words}?)" if close else ""
 
     # Adding
 
@@ -124,10 +139,7 @@ class Library:
             parts = [part for part, _, _ in held]
             forms = {form: None for _, form, _ in held}
             if len(forms) > 1:
-                raise Misuse(
-                    f"{root}: its files do not agree on type and shape of rows; "
-                    "add each by itself"
-                )
+                raise Misuse(_disagreement(root, held))
             gone = [old for _, _, old in held if old]
             record = await self._publish(name, next(iter(forms)), parts, gone, wish)
             await asyncio.to_thread(self._shelf.write)
@@ -140,9 +152,7 @@ class Library:
         found = await self._workers.run(Inspect(str(file)), within_s=INSPECT_S)
         assert isinstance(found, Inspected), "the workers answer what they are asked"
         size = found.rows * row_bytes(found.form)
-        before = self._shelf.at(str(file))
-        if before and before.dataset != dataset:
-            before = None
+        before = self._shelf.at(str(file), dataset)
         if before and before.stamp != found.stamp and not wish.replace:
             raise Misuse(
                 f"{file}: it was changed after it was added; add it with --replace, or "
@@ -196,7 +206,7 @@ class Library:
             return replace(joined(left, form, parts), tags=tags)
 
         record = await self._change(empty, change)
-        self._shelf.drop(*gone)
+        self._shelf.drop(record.id, *gone)
         return record
 
     async def _change(
@@ -220,13 +230,24 @@ class Library:
         raise Conflict(f"dataset {empty.name}: too many peers change it; add it again")
 
 
+def _disagreement(root: Path, held: list[tuple[Part, Form, str | None]]) -> str:
+    """Which two files of a folder cannot be parts of one dataset."""
+    first, form, _ = held[0]
+    other, different, _ = next(each for each in held if each[1] != form)
+    return (
+        f"folder {root}: its files are no parts of one dataset, for {first.name} has "
+        f"rows of {shown(form)} and {other.name} of {shown(different)}; add each by "
+        "itself"
+    )
+
+
 def _files(root: Path) -> list[Path]:
     """What is to be added, in natural order."""
     if not root.exists():
-        raise NotFound(f"file {root}: the peer's machine has none such; correct it")
+        raise NotFound(f"file {root}: there is none on the peer's machine; correct it")
     if not root.is_dir():
         return [root.resolve()]
     found = [path.resolve() for path in root.iterdir() if path.suffix == ".npy"]
     if not found:
-        raise Misuse(f"{root}: no .npy files in it; give a file, or a folder of some")
+        raise Misuse(f"folder {root}: no .npy files are in it; put some there")
     return sorted(found, key=lambda path: natural(path.name))

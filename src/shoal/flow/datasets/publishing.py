@@ -85,6 +85,11 @@ def natural(name: str) -> list[tuple[int, str]]:
 def _with_holders(known: Part | None, part: Part) -> Part:
     if known is None:
         return part
+    if known.place not in (None, part.place) and part.place is not None:
+        raise Misuse(
+            f"file {part.name}: it equals {known.name}, which is another part, and "
+            "equal files are one; correct --part, or give it another --name"
+        )
     holders = tuple(dict.fromkeys([*known.holders, *part.holders]))[:MAX_HOLDERS]
     place = part.place if known.place is None else known.place
     return replace(known, holders=holders, place=place)

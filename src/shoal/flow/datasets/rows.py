@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import ChangedFile, ShoalError, Unreachable
+from shoal.errors import ChangedFile, NotFound, ShoalError, Unreachable
 from shoal.flow.messages import Source, Wanted, row_bytes
 from shoal.net.stream import Stream
 
@@ -85,7 +85,7 @@ class Rows:
 
 
 async def read(source: Source) -> AsyncIterator[bytes]:
-    """The bytes of these rows, as they lie in the file; `OSError` if they do not."""
+    """The bytes of these rows; `OSError` or `ChangedFile` if they are not there."""
     size = row_bytes(source.form)
     at = source.offset + source.start * size
     end = source.offset + source.stop * size
@@ -93,21 +93,45 @@ async def read(source: Source) -> AsyncIterator[bytes]:
     try:
         while at < end:
             length = min(PIECE_BYTES, end - at)
-            piece = await asyncio.to_thread(os.pread, file, length, at)
-            if not piece:
-                raise OSError(f"{source.path} ends before its rows do")
-            _expect_unchanged(source, os.fstat(file))
+            piece = await asyncio.to_thread(_piece, file, source, length, at)
             yield piece
             at += len(piece)
     finally:
         os.close(file)
 
 
-def _expect_unchanged(source: Source, stat: os.stat_result) -> None:
-    """What was added is what is sent."""
-    stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    if source.stamp is not None and stamp != source.stamp:
+def _piece(file: int, source: Source, length: int, at: int) -> bytes:
+    """Some bytes, if the file is as it was even after they were read."""
+    piece = os.pread(file, length, at)
+    _check(source, os.fstat(file))
+    if not piece:
+        raise OSError(f"{source.path} ends before its rows do")
+    return piece
+
+
+async def check(source: Source) -> None:
+    """Raise unless the file is as it was when it was added."""
+    try:
+        _check(source, await asyncio.to_thread(os.stat, source.path))
+    except OSError as error:
+        name = os.path.basename(source.path)
+        why = (error.strerror or str(error)).lower()
+        raise NotFound(f"file {name}: {why}; add it again") from error
+
+
+def is_there(source: Source) -> bool:
+    """Is the file as it was when it was added?"""
+    try:
+        _check(source, os.stat(source.path))
+    except (OSError, ChangedFile):
+        return False
+    return True
+
+
+def _check(source: Source, now: os.stat_result) -> None:
+    stamp = now.st_size, now.st_mtime_ns, now.st_ino
+    if source.stamp not in (None, stamp):
         raise ChangedFile(
-            f"file {source.path}: it was changed after it was added; add it again "
-            "with --replace"
+            f"file {os.path.basename(source.path)}: it was changed after it was added; "
+            "add it again with --replace"
         )

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Callable
 
 from shoal.core.machine import PeerId
-from shoal.errors import ShoalError, Unreachable
-from shoal.flow.datasets.rows import Rows, read
+from shoal.errors import Missing, ShoalError
+from shoal.flow.datasets.rows import Rows, check, read
 from shoal.flow.messages import DatasetRecord, Part, Source, Wanted, row_bytes
 from shoal.flow.work.npy import npy_head
 
@@ -35,6 +35,21 @@ class Whole:
     def mark(self) -> str:
         """Another one means other bytes."""
         return f"{self.record.id}-{self.record.version}"
+
+    async def check(self) -> None:
+        """Raise, in words, what can be told before the first byte is sent."""
+        present = self._present()
+        for part in self.record.parts:
+            if self._me in part.holders:
+                await check(self._find(Wanted(0, part.rows, part=part.id)))
+            elif not any(each in present for each in part.holders):
+                raise self._missing(part)
+
+    def _missing(self, part: Part) -> Missing:
+        return Missing(
+            f"dataset {self.record.name}: its part {part.name} is with nobody who is "
+            f"present, {' and '.join(part.holders)} held it last; start it again"
+        )
 
     async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """These bytes of the file."""
@@ -68,10 +83,7 @@ class Whole:
         present = self._present()
         holder = next((each for each in part.holders if each in present), None)
         if holder is None:
-            who = ", ".join(part.holders)
-            raise Unreachable(
-                f"{self.record.name}: {part.name} lies with {who}, not here"
-            )
+            raise self._missing(part)
         length = (wanted.stop - wanted.start) * self._row_bytes
         async for piece in self._rows.take(holder, wanted, length):
             yield piece

@@ -3,6 +3,7 @@
 What its owner added is kept in one small file that is replaced whole.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -40,14 +41,15 @@ _decoder = msgspec.msgpack.Decoder(Annotated[list[Held], Meta(max_length=MAX_HEL
 class Shelf:
     """The parts a peer holds, by id."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, is_there: Callable[[Source], bool]) -> None:
+        """`is_there` says whether a file is as it was when it was added."""
+        self._is_there = is_there
         self._disk = disk
-        self._held: dict[str, Held] = {}
+        # By the part, then by dataset and path: files of equal content are one part.
+        self._held: dict[str, dict[tuple[str, str], Held]] = {}
         if FILE in disk.names():
             try:
-                self._held = {
-                    each.part: each for each in _decoder.decode(disk.read(FILE))
-                }
+                self.put(*_decoder.decode(disk.read(FILE)))
             except msgspec.MsgspecError as error:
                 raise DirectoryDamaged(
                     f"flow/{FILE}: {error}; remove it and add your datasets again"
@@ -55,30 +57,42 @@ class Shelf:
 
     def all(self) -> list[Held]:
         """Everything held."""
-        return list(self._held.values())
+        return [held for files in self._held.values() for held in files.values()]
 
     def get(self, part: str) -> Held:
-        """A part, or `NotFound`."""
-        held = self._held.get(part)
-        if held is None:
+        """A part, or `NotFound`; of several files, one that is as it was."""
+        files = list(self._held.get(part, {}).values())
+        if not files:
             raise NotFound(
-                f"part {part}: it is not held here any more; ask another peer"
+                f"part {part}: it is not held here any more; add its file again"
             )
-        return held
+        if len(files) == 1:
+            return files[0]  # Whoever reads it looks.
+        there = (each for each in files if self._is_there(each.source(0, each.rows)))
+        return next(there, files[0])
 
-    def at(self, path: str) -> Held | None:
-        """What was added from that file, if anything."""
-        found = [each for each in self._held.values() if each.path == path]
-        return found[0] if found else None
+    def at(self, path: str, dataset: str) -> Held | None:
+        """What was added to a dataset from that file, if anything."""
+        where = dataset, path
+        found = (files[where] for files in self._held.values() if where in files)
+        return next(found, None)
 
     def put(self, *held: Held) -> None:
         """Hold these too. Write afterwards."""
-        self._held |= {each.part: each for each in held}
+        for each in held:
+            self._held.setdefault(each.part, {})[each.dataset, each.path] = each
 
-    def drop(self, *parts: str) -> None:
-        """Hold them no more. Write afterwards."""
+    def drop(self, dataset: str, *parts: str) -> None:
+        """Hold them for a dataset no more. Write afterwards."""
         for part in parts:
-            self._held.pop(part, None)
+            files = self._held.pop(part, {})
+            left = {where: held for where, held in files.items() if where[0] != dataset}
+            if left:
+                self._held[part] = left
+
+    def forget(self, part: str) -> None:
+        """Hold it for nobody any more. Write afterwards."""
+        self._held.pop(part, None)
 
     def write(self) -> None:
         """Keep it through a crash. Waits for the disk: not to be called on the loop."""

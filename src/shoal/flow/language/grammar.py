@@ -154,7 +154,8 @@ class _Parser:
         operation = ALIASES.get(token.word, token.word)
         if operation not in LIBRARY:
             known = [*LIBRARY, *ALIASES, "ds", "tag"]
-            what = f"no operation `{token.word}`{nearest(token.word, known)}"
+            advice = _INSTEAD.get(token.word) or nearest(token.word, known)
+            what = f"no operation `{token.word}`{advice}"
             raise complain(self._text, token.at, what)
         return self._call(operation, self._arguments(), token.at)
 
@@ -233,6 +234,15 @@ _CHAIN = (
     "a chain of comparisons has no one meaning for rows: write (a < b) & (b < c); "
     "and `&` and `|` bind tighter than `<`: write (a > 1) & (b > 2)"
 )
+_INSTEAD = {
+    "std": ": write sqrt(mean((x - mean(x)) ** 2))",
+    "var": ": write mean((x - mean(x)) ** 2)",
+    "len": ": `shoal datasets NAME` tells the rows; sum(x > 0) counts some",
+    "count": ": `shoal datasets NAME` tells the rows; sum(x > 0) counts some",
+    "ln": ": it is written log(x)",
+    "int": ": it is written int64(x)",
+    "float": ": it is written float64(x)",
+}
 _FEWER = {
     "min": ": the smaller of two is minimum(x, y)",
     "max": ": the larger of two is maximum(x, y)",

@@ -82,4 +82,5 @@ def _flow(
 
 def _partials(steps: Steps) -> str:
     count = sum(step.reduction is not None for step in steps.made)
-    return f"of {count:,} steps only partials are sent" if count else ""
+    many = "steps" if count > 1 else "step"
+    return f"of {count:,} {many} only partials are sent" if count else ""

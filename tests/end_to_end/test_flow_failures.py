@@ -98,15 +98,16 @@ def test_an_equal_file_that_is_changed_costs_the_other_nothing(science: Lab) -> 
     assert science.value("sum(equal)") == integers(81, 1000).sum()
 
 
-def test_equal_files_are_no_two_parts_in_silence(science: Lab) -> None:
-    root = science.cluster.root / "twice"
-    folder = save(root, "a", np.zeros(3)).parent
-    save(root, "b", np.zeros(3))
-    with pytest.raises(Misuse, match=r"a\.npy and b\.npy are equal"):
-        science.flow().add(str(folder))
-    science.flow(0).add(str(root / "a.npy"), name="zeros", place=0)
-    with pytest.raises(Misuse, match=r"it equals a\.npy"):
-        science.flow(1).add(str(root / "b.npy"), name="zeros", place=1)
+def test_equal_files_of_one_folder_are_two_parts(science: Lab) -> None:
+    folder = science.cluster.root / "detectors"
+    for name in ("a", "b"):
+        save(folder, name, np.zeros(1000))
+    save(folder, "c", np.ones(1000))
+    for _ in range(2):
+        added = science.flow().add(str(folder))
+        assert [part["name"] for part in added["parts"]] == ["a.npy", "b.npy", "c.npy"]
+    assert science.value("sum(detectors)") == 1000
+    assert science.value("mean(detectors)") == pytest.approx(1 / 3)
 
 
 def test_a_foreign_file_is_not_added(science: Lab) -> None:

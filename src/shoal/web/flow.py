@@ -24,7 +24,8 @@ MAX_WAIT_S = 30.0
 
 MAX_BODY_BYTES = 1 << 20
 
-_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)\Z")
+# No file has more bytes than this has digits.
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 
 _Kind = TypeVar("_Kind")
 
@@ -147,7 +148,7 @@ async def _body(request: web.BaseRequest, kind: type[_Kind]) -> _Kind:
 
 
 def _last(request: web.BaseRequest) -> str:
-    return unquote(request.path.rpartition("/")[2])
+    return unquote(request.rel_url.raw_path.rpartition("/")[2])
 
 
 def _number(request: web.BaseRequest, name: str) -> float:

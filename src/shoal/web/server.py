@@ -14,6 +14,10 @@ Route = Callable[[web.BaseRequest], Awaitable[Answer]]
 
 # Between two requests a connection may idle for an hour, as after any other dialect.
 KEEPALIVE_S = 3600.0
+
+# The other side has gone, or speaks no HTTP: its trouble, and no bug of ours.
+_BROKEN = (ConnectionError, web.RequestPayloadError)
+
 MAX_BODY_BYTES = 1 << 20
 
 
@@ -53,17 +57,20 @@ class Web:
             told = {"kind": type(error).__name__, "message": str(error)}
             missing = isinstance(error, NotFound)
             return reply({"error": told}, status=404 if missing else 409)
+        except _BROKEN as error:
+            return web.Response(status=400, text=f"the request broke off: {error}\n")
         except Exception as error:
             self._fail(error)
             raise
 
     def _find(self, request: web.BaseRequest) -> Route:
         method = "GET" if request.method == "HEAD" else request.method
-        family = f"{request.path.rpartition('/')[0]}/*"
-        for path in (request.path, family):
+        whole = request.rel_url.raw_path  # A quoted slash is part of a name.
+        family = f"{whole.rpartition('/')[0]}/*"
+        for path in (whole, family):
             if route := self._routes.get((method, path)):
                 return route
-        allowed = [w for w, path in self._routes if path in (request.path, family)]
+        allowed = [w for w, path in self._routes if path in (whole, family)]
         if allowed:
             raise web.HTTPMethodNotAllowed(request.method, allowed)
         raise web.HTTPNotFound(text=f"nothing is served at {request.path}\n")

@@ -1,6 +1,7 @@
 """The jobs this peer has heard of: a few words of each, the rest where it is kept."""
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from heapq import nlargest
 from typing import TypeVar
@@ -11,7 +12,7 @@ from msgspec import Struct
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import MalformedMessage, NotFound
-from shoal.flow.messages import JobRecord
+from shoal.flow.messages import ID_PATTERN, JobRecord
 from shoal.flow.records import Record, Records
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ LISTED = 1000
 
 _Kind = TypeVar("_Kind")
 _decoder = msgspec.msgpack.Decoder(JobRecord)
+_ID = re.compile(ID_PATTERN)
 
 
 class _Head(Struct, frozen=True):
@@ -76,7 +78,7 @@ class Jobs:
 
     async def read(self, name: str) -> tuple[JobRecord, int]:
         """A job as it is kept, and which version; its id may be cut short."""
-        record = await self._records.read(KIND, name)
+        record = await self._records.read(KIND, name) if is_id(name) else None
         if record is None:
             record = await self._records.read(KIND, whole_id(self._heads, name, KIND))
         if record is None:
@@ -102,6 +104,11 @@ def readable(
             yield decoded(decoder, each.body)
         except MalformedMessage as error:
             log.warning("%s %s cannot be read: %s", each.kind, each.id, error)
+
+
+def is_id(name: str) -> bool:
+    """Can it be the id of anything?"""
+    return bool(_ID.match(name))
 
 
 def whole_id(known: Iterable[str], prefix: str, what: str) -> str:

@@ -12,8 +12,10 @@ from shoal.core.wire import COUNT, WORD
 from shoal.flow.language.expressions import Constant, Expression
 
 Count = Annotated[int, COUNT]
-Id = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,32}\Z")]
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+ID_PATTERN = r"^[a-z0-9]{1,32}\Z"
+Id = Annotated[str, Meta(pattern=ID_PATTERN)]
+MAX_NAME = 200
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Tag = Annotated[str, Meta(min_length=1, max_length=100)]
 Holder = Annotated[PeerId, WORD]
 Kind = Annotated[str, Meta(pattern=r"^[<>|=]?[biufc][0-9]{1,2}\Z")]  # NumPy's words.
@@ -26,6 +28,9 @@ MAX_HOLDERS = 64
 MAX_TAGS = 32
 MAX_TEXT = 10_000
 
+# As long as the record of a job is kept: 30 days.
+MAX_WITHIN_S = 30 * 86_400.0
+
 # A larger result is a dataset; a smaller one stands in its job's record.
 SMALL_BYTES = 64 << 10
 
@@ -35,6 +40,9 @@ HALF = ".half"
 # A part is hashed in pieces of this size.
 CHUNK_BYTES = 16 << 20
 
+Tags = Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)]
+User = Annotated[str, Meta(max_length=64)]
+Within = Annotated[float, Meta(ge=0, le=MAX_WITHIN_S)]  # 0: as long as it takes.
 Shape = Annotated[tuple[Count, ...], Meta(max_length=MAX_DIMENSIONS)]
 
 
@@ -67,8 +75,8 @@ class DatasetRecord(Struct, frozen=True):
     version: Count
     form: Form
     parts: Annotated[tuple[Part, ...], Meta(max_length=MAX_PARTS)]
-    tags: Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)] = ()
-    user: Annotated[str, Meta(max_length=64)] = ""
+    tags: Tags = ()
+    user: User = ""
     job: Id | None = None  # Whose result it is.
     made: float = 0.0  # Seconds since 1970.
 
@@ -183,8 +191,8 @@ class JobRecord(Struct, frozen=True):
     state: State
     submitted: float  # Seconds since 1970.
     asked: Holder  # The peer that was asked.
-    user: Annotated[str, Meta(max_length=64)] = ""
-    tags: Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)] = ()
+    user: User = ""
+    tags: Tags = ()
     # Which version of which dataset it reads, as it named them.
     inputs: tuple[tuple[Name, Id, Count], ...] = ()
     plan: Plan | None = None

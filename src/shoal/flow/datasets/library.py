@@ -4,19 +4,22 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import Conflict, Exists, Misuse, NotFound
+from shoal.errors import Conflict, Exists, Misuse, NotFound, UnreadableFile
 from shoal.flow.carrying import Working
 from shoal.flow.datasets.publishing import dataset_id, joined, natural, parted
 from shoal.flow.datasets.shelf import Held, Shelf
-from shoal.flow.jobs import readable, whole_id
+from shoal.flow.jobs import is_id, readable, whole_id
 from shoal.flow.messages import (
+    MAX_NAME,
+    Count,
     DatasetRecord,
     Form,
     Hash,
@@ -24,6 +27,8 @@ from shoal.flow.messages import (
     Inspect,
     Inspected,
     Part,
+    Tags,
+    User,
     row_bytes,
 )
 from shoal.flow.records import Record, Records
@@ -43,11 +48,11 @@ class Wish(Struct, frozen=True):
     """How something is to be added."""
 
     path: str
-    name: str = ""
-    tags: tuple[str, ...] = ()
-    place: int | None = None  # Which part of the dataset it is, counted from 0.
+    name: Annotated[str, Meta(max_length=MAX_NAME)] = ""
+    tags: Tags = ()
+    place: Count | None = None  # Which part of the dataset it is, counted from 0.
     replace: bool = False
-    user: str = ""
+    user: User = ""
 
 
 class Library:
@@ -88,7 +93,8 @@ class Library:
         for each in (dataset_id(name), name):
             if each in self._known:
                 return self._known[each]
-        for each in (dataset_id(name), name):
+        ids = [dataset_id(name), *([name] if is_id(name) else [])]
+        for each in ids:
             if record := await self._records.read(KIND, each):
                 return decoded(_decoder, record.body)
         return self._known[whole_id(self._known, name, KIND)]
@@ -108,7 +114,7 @@ class Library:
         async with self._adding:  # A part is not hashed twice at a time.
             root = Path(wish.path)
             files = await asyncio.to_thread(_files, root)
-            name = wish.name or root.name.removesuffix(".npy")
+            name = wish.name or _checked(root.name).removesuffix(".npy")
             held = [await self._take(file, dataset_id(name), wish) for file in files]
             parts = [part for part, _, _ in held]
             forms = {form: None for _, form, _ in held}
@@ -199,6 +205,20 @@ class Library:
 
 def _files(root: Path) -> list[Path]:
     """What is to be added, in natural order."""
+    try:
+        found = _found(root)
+    except (OSError, RuntimeError, ValueError) as error:  # Links may go in circles.
+        raise UnreadableFile(
+            f"file {str(root)!a}: it cannot be read, {error!a}; make it readable for "
+            "the user who runs the peer"
+        ) from error
+    for path in found:
+        _checked(path.name)
+        _checked(str(path), len(str(path)))
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def _found(root: Path) -> list[Path]:
     if not root.exists():
         raise NotFound(f"file {root}: the peer's machine has none such; correct it")
     if not root.is_dir():
@@ -206,4 +226,16 @@ def _files(root: Path) -> list[Path]:
     found = [path.resolve() for path in root.iterdir() if path.suffix == ".npy"]
     if not found:
         raise Misuse(f"{root}: no .npy files in it; give a file, or a folder of some")
-    return sorted(found, key=lambda path: natural(path.name))
+    return found
+
+
+def _checked(name: str, most: int = MAX_NAME) -> str:
+    """A name that a record can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise Misuse(f"file {name!a}: its name is no text; rename it") from None
+    if not 0 < len(name) <= most:
+        cause = f"a name of {len(name)} characters, and {most} is the most"
+        raise Misuse(f"file {name!a}: {cause}; rename it, or give it a --name")
+    return name

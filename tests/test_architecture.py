@@ -20,6 +20,7 @@ FACES = {
     "driving.py",
     "files.py",
     "forkserver.py",
+    "keeping.py",
     "library.py",
     "nursery.py",
     "rows.py",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shoal.errors import BadExpression, Misuse, NotFound, UnreadableFile
+from shoal.errors import BadExpression, Misuse, NotFound, Unreachable, UnreadableFile
 from tests.end_to_end.cluster import Cluster, all_see, wait_until
 from tests.end_to_end.science import JOB_S, Lab, integers, lab, save
 
@@ -61,6 +61,21 @@ def test_a_file_that_was_changed(science: Lab) -> None:
         10,
         "the new rows",
     )
+
+
+def test_rows_of_a_changed_file_move_nowhere(user: Cluster) -> None:
+    made = lab(user, [{"large": integers(1)}, {"small": integers(2).astype(np.int8)}])
+    assert made.value("sum(large * small)", 0) == int(
+        (made.arrays["large"] * made.arrays["small"]).sum()
+    )
+    path = user.root / "data1" / "small.npy"
+    np.save(path, integers(3).astype(np.int8))
+    record = made.run("sum(large * small)")
+    assert record["state"] == "failed"
+    assert "small.npy" in record["reason"]
+    for node in range(2):
+        with pytest.raises(Unreachable):
+            made.flow(node).array("small")
 
 
 def test_a_foreign_file_is_not_added(science: Lab) -> None:

@@ -18,6 +18,7 @@ from msgspec import Raw
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import NotFound, ShoalError
+from shoal.flow.datasets.keeping import Keeping
 from shoal.flow.datasets.rows import Rows, Streaming
 from shoal.flow.datasets.shelf import Held, Shelf
 from shoal.flow.language.expressions import Input
@@ -37,6 +38,7 @@ from shoal.flow.messages import (
     Wanted,
     row_bytes,
 )
+from shoal.flow.work.files import OpenFile
 
 ORDER = "flow-carry"
 FORGET = "flow-forget"
@@ -78,16 +80,19 @@ class Carrier:
         me: PeerId,
         workers: Working,
         shelf: Shelf,
+        keeping: Keeping,
         streams: Streaming,
         directory: Path,
     ) -> None:
         self._me = me
         self._workers = workers
         self._shelf = shelf
+        self._keeping = keeping
         self._scratch = directory / "scratch"
         self._results = directory / "results"
         self._made: dict[tuple[str, int], _Made] = {}
         self.rows = Rows(streams, self.find)
+        shelf.settle(self._results)
         for path in (self._scratch, self._results):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -159,6 +164,7 @@ class Carrier:
     ) -> Carried:
         step = order.step
         if source := _as_it_lies(order, given):
+            await asyncio.to_thread(_refuse_changed, source)
             self._made[order.job, step.number] = _Made(source, driver)
             return Carried()
         path = None
@@ -196,7 +202,7 @@ class Carrier:
                 own=True,
             )
         )
-        await asyncio.to_thread(self._shelf.write)
+        await self._keeping.keep()
         size = rows * row_bytes(form)
         return Part(part, rows, size, name, (self._me,), place=order.place)
 
@@ -253,6 +259,11 @@ def _as_it_lies(order: Order, given: tuple[Source | Known, ...]) -> Source | Non
     if isinstance(source, Source) and source.form == step.form:
         return source if step.reduction is None else None
     return None
+
+
+def _refuse_changed(source: Source) -> None:
+    """Say so now, by the file's name: who is sent its rows would only miss them."""
+    OpenFile(source.path, source.stamp).close()
 
 
 def _within(source: Source, rows: int) -> Source:

@@ -21,6 +21,7 @@ from shoal.core.wire import decoded
 from shoal.errors import ShoalError
 from shoal.flow.arithmetic.operations import LIBRARY
 from shoal.flow.carrying import FORGET, ORDER, Carrier
+from shoal.flow.datasets.keeping import Keeping
 from shoal.flow.datasets.library import Library, Wish
 from shoal.flow.datasets.publishing import shown
 from shoal.flow.datasets.rows import TOPIC, Streaming
@@ -89,10 +90,13 @@ class FlowService:
         count = workers or max(1, (os.cpu_count() or 2) - 1)
         self._workers = Workers(count, fail, memory_bytes=memory_bytes)
         self._shelf = Shelf(disk)
-        self._carrier = Carrier(me, self._workers, self._shelf, network, directory)
+        self._keeping = Keeping(self._shelf)
+        self._carrier = Carrier(
+            *(me, self._workers, self._shelf, self._keeping, network, directory)
+        )
         self._rows = self._carrier.rows
         self._driver = Driver(me, network, records, self._carrier, fail)
-        self.library = Library(me, records, self._workers, self._shelf)
+        self.library = Library(me, records, self._workers, self._shelf, self._keeping)
         self._jobs = Jobs(records)
         self._asked = Asked(self.library, self._jobs, network.present, me, Random())
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
@@ -121,6 +125,7 @@ class FlowService:
             task.cancel()
         await self._driver.stop()
         await self._workers.stop()
+        self._keeping.stop()
 
     def lost(self, peer: PeerId) -> None:
         """A peer has gone."""

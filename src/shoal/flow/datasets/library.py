@@ -14,6 +14,7 @@ from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import Conflict, Exists, Misuse, NotFound, UnreadableFile
 from shoal.flow.carrying import Working
+from shoal.flow.datasets.keeping import Keeping
 from shoal.flow.datasets.publishing import dataset_id, joined, natural, parted
 from shoal.flow.datasets.shelf import Held, Shelf
 from shoal.flow.jobs import is_id, readable, whole_id
@@ -59,12 +60,18 @@ class Library:
     """Datasets by name."""
 
     def __init__(
-        self, me: PeerId, records: Records, workers: Working, shelf: Shelf
+        self,
+        me: PeerId,
+        records: Records,
+        workers: Working,
+        shelf: Shelf,
+        keeping: Keeping,
     ) -> None:
         self._me = me
         self._records = records
         self._workers = workers
         self._shelf = shelf
+        self._keeping = keeping
         self._adding = asyncio.Lock()
         self._known: dict[str, DatasetRecord] = {}
         records.watch(KIND, self.hear)
@@ -124,7 +131,7 @@ class Library:
                 )
             gone = [old for _, _, old in held if old]
             record = await self._publish(name, next(iter(forms)), parts, gone, wish)
-            await asyncio.to_thread(self._shelf.write)
+            await self._keeping.keep()
             return record
 
     async def _take(

@@ -4,7 +4,6 @@ What moves is counted by whoever receives it.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import ShoalError, Unreachable
 from shoal.flow.messages import Source, Wanted, row_bytes
+from shoal.flow.work.files import OpenFile
 from shoal.net.stream import Stream
 
 TOPIC = "flow-rows"
@@ -59,6 +59,8 @@ class Rows:
         try:
             async for chunk in stream.chunks():
                 left -= len(chunk)
+                if left < 0:
+                    break  # Nobody fills a disk with what was not asked for.
                 yield bytes(chunk)
         finally:
             stream.close()
@@ -83,18 +85,21 @@ class Rows:
 
 
 async def read(source: Source) -> AsyncIterator[bytes]:
-    """The bytes of these rows, as they lie in the file; `OSError` if they do not."""
+    """The bytes of these rows, or an error if they are not what was added.
+
+    The last of them are held back until the file has been looked at once more.
+    """
     size = row_bytes(source.form)
     at = source.offset + source.start * size
     end = source.offset + source.stop * size
-    file = await asyncio.to_thread(os.open, source.path, os.O_RDONLY | os.O_CLOEXEC)
+    file = await asyncio.to_thread(OpenFile, source.path, source.stamp)
     try:
         while at < end:
-            length = min(PIECE_BYTES, end - at)
-            piece = await asyncio.to_thread(os.pread, file, length, at)
-            if not piece:
-                raise OSError(f"{source.path} ends before its rows do")
-            yield piece
+            piece = bytearray(min(PIECE_BYTES, end - at))
+            await asyncio.to_thread(file.read, at, memoryview(piece))
             at += len(piece)
+            if at == end:
+                await asyncio.to_thread(file.check)
+            yield bytes(piece)
     finally:
-        os.close(file)
+        file.close()

@@ -3,13 +3,15 @@
 Kept in one small file that is replaced whole: a start knows what it held before.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from shoal.core.disk import Disk
-from shoal.errors import DirectoryDamaged, NotFound
+from shoal.errors import DirectoryDamaged, NotFound, Overloaded
 from shoal.flow.messages import MAX_PARTS, Form, Id, Name, Source
 
 FILE, FRESH = "shelf", "shelf.new"
@@ -31,7 +33,9 @@ class Held(Struct, frozen=True):
 
     def source(self, start: int, stop: int) -> Source:
         """Some of its rows, for a worker."""
-        return Source(self.path, self.offset, self.form, start, stop, self.stamp)
+        # Nobody changes what is ours, and its number is another if it is moved.
+        stamp = None if self.own else self.stamp
+        return Source(self.path, self.offset, self.form, start, stop, stamp)
 
 
 _decoder = msgspec.msgpack.Decoder(Annotated[list[Held], Meta(max_length=MAX_HELD)])
@@ -40,8 +44,9 @@ _decoder = msgspec.msgpack.Decoder(Annotated[list[Held], Meta(max_length=MAX_HEL
 class Shelf:
     """The parts a peer holds, by id."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, most: int = MAX_HELD) -> None:
         self._disk = disk
+        self._most = most
         self._held: dict[str, Held] = {}
         if FILE in disk.names():
             try:
@@ -73,15 +78,27 @@ class Shelf:
 
     def put(self, *held: Held) -> None:
         """Hold these too. Write afterwards."""
-        self._held |= {each.part: each for each in held}
+        fresh = {each.part: each for each in held}
+        if len(self._held | fresh) > self._most:
+            raise Overloaded(
+                f"datasets: this peer holds {self._most} files, and no more; use others"
+            )
+        self._held |= fresh
 
     def drop(self, *parts: str) -> None:
         """Hold them no more. Write afterwards."""
         for part in parts:
             self._held.pop(part, None)
 
+    def settle(self, directory: Path) -> None:
+        """Our own files lie there, wherever that was when they were made."""
+        for part, held in self._held.items():
+            if held.own:
+                path = str(directory / Path(held.path).name)
+                self._held[part] = replace(held, path=path)
+
     def write(self) -> None:
-        """Keep it through a crash. Waits for the disk: not to be called on the loop."""
+        """Keep it through a crash. Waits for the disk: one thread does."""
         disk = self._disk
         disk.write(FRESH, msgspec.msgpack.encode(self.all()))
         disk.sync(FRESH)

@@ -1,0 +1,73 @@
+"""What a peer holds: written by many at once, read again after a restart."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shoal.errors import ChangedFile, Overloaded
+from shoal.flow.datasets import rows
+from shoal.flow.datasets.keeping import Keeping
+from shoal.flow.datasets.shelf import Held, Shelf
+from shoal.flow.messages import Form
+from shoal.net.files import Files
+
+
+def held(number: int, path: str = "/data/x.npy", *, own: bool = False) -> Held:
+    return Held(
+        *(f"p{number}", "d1", f"x{number}.npy", path, 128, Form("<i8"), 10, (1, 2, 3)),
+        own=own,
+    )
+
+
+def test_written_by_many_at_once_it_holds_them_all(tmp_path: Path) -> None:
+    made = Shelf(Files(tmp_path))
+    keeping = Keeping(made)
+
+    async def add(number: int) -> None:
+        made.put(held(number))
+        await keeping.keep()
+        again = Shelf(Files(tmp_path))  # As if the peer had died here.
+        assert f"p{number}" in [each.part for each in again.all()]
+
+    async def add_all() -> None:
+        await asyncio.gather(*map(add, range(300)))
+
+    asyncio.run(add_all())
+    assert len(Shelf(Files(tmp_path)).all()) == 300
+
+
+def test_more_than_can_be_read_again_is_not_taken(tmp_path: Path) -> None:
+    made = Shelf(Files(tmp_path), most=3)
+    made.put(held(1), held(2), held(3))
+    with pytest.raises(Overloaded, match="3"):
+        made.put(held(4))
+    made.put(held(3))
+    assert [each.part for each in made.all()] == ["p1", "p2", "p3"]
+
+
+def test_rows_of_a_file_that_was_changed_are_given_to_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(10))
+    stat = path.stat()
+    stamp = stat.st_size, stat.st_mtime_ns, stat.st_ino
+    source = Held(
+        *("p1", "d1", "x.npy", str(path), 128, Form("<i8"), 10, stamp)
+    ).source(0, 10)
+
+    async def read() -> bytes:
+        return b"".join([piece async for piece in rows.read(source)])
+
+    assert asyncio.run(read()) == np.arange(10).tobytes()
+    np.save(path, np.arange(10, 30))
+    with pytest.raises(ChangedFile, match=r"x\.npy"):
+        asyncio.run(read())
+
+
+def test_own_files_are_found_where_the_directory_is_now(tmp_path: Path) -> None:
+    made = Shelf(Files(tmp_path))
+    made.put(held(1), held(2, "/old/place/results/j1-0-abcd", own=True))
+    made.settle(tmp_path / "results")
+    assert made.get("p1").path == "/data/x.npy"
+    assert made.get("p2").path == str(tmp_path / "results" / "j1-0-abcd")

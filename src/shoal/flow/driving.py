@@ -18,23 +18,25 @@ from msgspec.structs import replace
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import ShoalError
+from shoal.errors import Conflict, Exists, ShoalError
 from shoal.flow.arithmetic.finishing import combine, finished
 from shoal.flow.arithmetic.kernel import remarks
 from shoal.flow.carrying import FORGET, ORDER, Carrier
+from shoal.flow.ending import insist, write_end
 from shoal.flow.language.expressions import Constant
 from shoal.flow.messages import (
     Carried,
     DatasetRecord,
     JobRecord,
     Order,
+    Over,
     Part,
     State,
     Step,
     Sub,
 )
 from shoal.flow.protocol import Carry, Conclude, Conductor, Fail, FlowEffect
-from shoal.flow.records import MAX_BODY_BYTES, Records
+from shoal.flow.records import Records
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +72,16 @@ class _Drive:
     conductor: Conductor
     began: float
     ended: asyncio.Future[Conclude | Fail]
+    steps: dict[int, Step]
+    places: dict[int, int]  # Of the result's pieces, by their step.
     subs: dict[int, Sub]
     parts: dict[int, Part] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
     moved_bytes: int = 0
     carriers: dict[PeerId, None] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+    stands: bool | None = None  # Our word on its end: none, kept, or not believed.
 
 
 class Driver:
@@ -102,10 +108,17 @@ class Driver:
         drive = self._drives.get(job)
         return self._shown(drive, "active") if drive else None
 
+    def drives(self, job: str) -> bool:
+        """Is it driven from here?"""
+        return job in self._drives
+
     def take(self, job: JobRecord, version: int, moved_bytes: int = 0) -> None:
         """Drive it from now on; so much has moved to tell us."""
-        if job.id in self._drives:
+        known = self._drives.get(job.id)
+        if known and known.version >= version:
             return
+        if known and known.task:
+            known.task.cancel()  # Its end would not be believed.
         assert job.plan, "it was planned before it was handed over"
         told: dict[str, int] = {}
         drive = _Drive(
@@ -118,6 +131,8 @@ class Driver:
             ),
             monotonic(),
             asyncio.get_running_loop().create_future(),
+            {step.number: step for step in job.plan.steps},
+            {number: place for place, number in enumerate(job.plan.pieces)},
             {
                 step.number: _waiting(job.id, step)
                 for step in job.plan.steps
@@ -127,7 +142,7 @@ class Driver:
         )
         drive.moved_bytes = moved_bytes
         self._drives[job.id] = drive
-        self._spawn(self._tasks, self._drive(drive))
+        drive.task = self._spawn(self._tasks, self._drive(drive))
 
     def lost(self, peer: PeerId) -> None:
         """A peer has gone."""
@@ -160,7 +175,8 @@ class Driver:
             for task in drive.tasks:
                 task.cancel()
             self._forget(drive)
-            del self._drives[job.id]
+            if self._drives.get(job.id) is drive:
+                del self._drives[job.id]
 
     async def _end(self, drive: _Drive, outcome: Conclude | Fail) -> None:
         try:
@@ -170,8 +186,13 @@ class Driver:
                 ended = await self._concluded(drive, outcome)
         except ShoalError as error:
             ended = replace(self._shown(drive, "failed"), reason=str(error))
-        ended = replace(ended, duration_s=monotonic() - drive.began)
-        await write_end(self._records, ended, drive.version)
+        ended = replace(
+            ended, duration_s=monotonic() - drive.began, reason=ended.reason[:1000]
+        )
+        if ended.state == "failed":
+            drive.stands = False
+        stands = await write_end(self._records, ended, drive.version)
+        drive.stands = stands and ended.state == "done"
 
     async def _concluded(self, drive: _Drive, outcome: Conclude) -> JobRecord:
         job = self._shown(drive, "done")
@@ -184,8 +205,21 @@ class Driver:
             tuple(drive.parts[number] for number in plan.pieces),
             *(job.tags, job.user, job.id, job.submitted),
         )
-        await self._records.create("dataset", record.id, msgspec.msgpack.encode(record))
+        body = msgspec.msgpack.encode(record)
+        await insist(lambda: self._publish(drive, record.id, body))
         return replace(job, dataset=record.id)
+
+    async def _publish(self, drive: _Drive, name: str, body: bytes) -> None:
+        """Let there be that dataset, in the place of one that another run has left."""
+        try:
+            await self._records.create("dataset", name, body)
+        except Exists:
+            job = await self._records.read("job", drive.job.id)
+            before = await self._records.read("dataset", name)
+            if job is None or job.version != drive.version or before is None:
+                raise Conflict(f"job {drive.job.id}: another peer drives it") from None
+            if before.body != body:
+                await self._records.swap("dataset", name, before.version, body)
 
     def _act(self, drive: _Drive, effects: list[FlowEffect]) -> None:
         for effect in effects:
@@ -195,7 +229,7 @@ class Driver:
                 drive.ended.set_result(effect)
 
     async def _carry(self, drive: _Drive, carry: Carry) -> None:
-        order = _order(drive.job, carry)
+        order = _order(drive, carry)
         drive.carriers[carry.executor] = None
         if sub := drive.subs.get(carry.step):
             tries = sub.tries + (sub.state != "init")
@@ -206,6 +240,8 @@ class Driver:
             carried = await self._ordered(carry.executor, order)
         except ShoalError as error:
             carried = Carried(failure=f"{carry.executor}: {error}"[:1000])
+        if carry.step in drive.places and not (carried.part or carried.failure):
+            carried = Carried(failure=f"{carry.executor}: it kept no part of the rows")
         self._note(drive, carry, carried)
         if carried.failure:
             effects = drive.conductor.failed(
@@ -241,14 +277,17 @@ class Driver:
             )
 
     def _forget(self, drive: _Drive) -> None:
-        kept = not drive.ended.cancelled() and drive.ended.done()
-        failed = not kept or isinstance(drive.ended.result(), Fail)
-        body = msgspec.msgpack.encode((drive.job.id, failed))
+        concluded = drive.conductor.ended and not drive.ended.cancelled()
+        if concluded and drive.stands is None:
+            return  # We stop in mid-sentence: they will hear how it ended.
+        parts = drive.parts.values() if drive.stands else ()
         for peer in drive.carriers:
+            kept = tuple(part.id for part in parts if peer in part.holders)
+            over = Over(drive.job.id, drive.version, kept)
             if peer == self._me:
-                self._carrier.forget(drive.job.id, failed=failed)
+                self._carrier.forget(over)
             else:
-                self._wires.post(peer, FORGET, body)
+                self._wires.post(peer, FORGET, msgspec.msgpack.encode(over))
 
     def _shown(self, drive: _Drive, state: State) -> JobRecord:
         return replace(
@@ -263,10 +302,11 @@ class Driver:
 
     def _spawn(
         self, tasks: dict[asyncio.Task[None], None], work: Coroutine[None, None, None]
-    ) -> None:
+    ) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         tasks[task] = None
         task.add_done_callback(lambda done: self._over(tasks, done))
+        return task
 
     def _over(
         self, tasks: dict[asyncio.Task[None], None], task: asyncio.Task[None]
@@ -276,39 +316,21 @@ class Driver:
             self._fail(error)
 
 
-def stored(job: JobRecord) -> bytes:
-    """As a record holds it: a plan of thousands of steps is told its driver only."""
-    body = msgspec.msgpack.encode(job)
-    if len(body) <= MAX_BODY_BYTES or job.plan is None:
-        return body
-    plan = replace(job.plan, steps=(), pieces=())
-    return msgspec.msgpack.encode(replace(job, plan=plan))
-
-
-async def write_end(records: Records, ended: JobRecord, version: int) -> None:
-    """A job has ended, unless somebody has said so before."""
-    try:
-        await records.swap("job", ended.id, version, stored(ended))
-    except ShoalError as error:
-        log.warning("the end of job %s is not written: %s", ended.id, error)
-
-
 def _waiting(job: str, step: Step) -> Sub:
     name = f"s{job[1:]}{step.number}"
     return Sub(name, step.number, step.sub, step.executors[0], "init")
 
 
-def _order(job: JobRecord, carry: Carry) -> Order:
-    plan = job.plan
-    assert plan, "it is driven by it"
-    steps = {step.number: step for step in plan.steps}
+def _order(drive: _Drive, carry: Carry) -> Order:
+    job, steps, plan = drive.job, drive.steps, drive.conductor.plan
     step = steps[carry.step]
     operation = None
     if step.reduction is not None:
         operation = plan.reductions[step.reduction].operation
-    kept = carry.step in plan.pieces
+    kept = carry.step in drive.places
     return Order(
         job.id,
+        drive.version,
         step,
         carry.attempt,
         carry.sources,
@@ -316,6 +338,6 @@ def _order(job: JobRecord, carry: Carry) -> Order:
         {n: steps[n].form for n in carry.sources},
         operation=operation,
         keep="d" + job.id[1:] if kept else None,
-        place=plan.pieces.index(carry.step) if kept else None,
+        place=drive.places.get(carry.step),
         within_s=job.within_s or STEP_S,
     )

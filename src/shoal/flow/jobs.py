@@ -64,9 +64,10 @@ class Jobs:
         else:
             self._open[job.id] = job
 
-    def open(self, driver: PeerId) -> list[JobRecord]:
-        """Those that a peer drives."""
-        return [job for job in self._open.values() if job.driver == driver]
+    def open(self, driver: PeerId | None = None) -> list[JobRecord]:
+        """Those that have not ended; of them those that a peer drives."""
+        every = self._open.values()
+        return [job for job in every if driver is None or job.driver == driver]
 
     def latest(self, tag: str = "", limit: int = LISTED) -> list[JobRecord]:
         """Those with a tag, or all, the latest first."""

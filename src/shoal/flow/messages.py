@@ -215,6 +215,7 @@ class Order(Struct, frozen=True):
     """Carry a step of a job out."""
 
     job: Id
+    run: Count  # The version of the job's record that is driven.
     step: Step
     attempt: Count
     sources: dict[Count, Holder]  # Who has the product of which step.
@@ -245,7 +246,16 @@ class Wanted(Struct, frozen=True):
     stop: Count
     part: Id | None = None
     job: Id | None = None
+    run: Count = 0
     step: Count = 0
+
+
+class Over(Struct, frozen=True):
+    """A run of a job has ended; of what it made, only these parts stay."""
+
+    job: Id
+    run: Count
+    kept: Annotated[tuple[Id, ...], Meta(max_length=MAX_PARTS)] = ()
 
 
 # Workers

@@ -106,6 +106,13 @@ class Library:
                 return decoded(_decoder, record.body)
         return self._known[whole_id(self._known, name, KIND)]
 
+    async def parts_of(self, name: str) -> list[str]:
+        """What a dataset is made of, as its keeper knows it; nothing if it is gone."""
+        record = await self._records.read(KIND, name)
+        return (
+            [each.id for each in decoded(_decoder, record.body).parts] if record else []
+        )
+
     def tagged(self, tag: str) -> DatasetRecord:
         """The one dataset with that tag."""
         found = self.all(tag)

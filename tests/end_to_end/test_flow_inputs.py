@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from shoal.client.fetching import fetch
 from shoal.core.address import parse
-from shoal.errors import Misuse, NotFound, ShoalError, UnreadableFile
+from shoal.errors import Misuse, NoSpace, NotFound, ShoalError, UnreadableFile
 from tests.end_to_end.cluster import Cluster, Node
 from tests.end_to_end.science import Lab, integers, lab, save
 
@@ -107,6 +108,24 @@ def test_a_file_name_that_is_too_long_for_a_record(science: Lab) -> None:
     path = save(science.cluster.root, "n" * 240, integers(3, 10))
     with pytest.raises(Misuse, match="rename"):
         science.flow().add(str(path), name="short")
+
+
+def test_equal_files_of_a_folder_are_not_one(science: Lab) -> None:
+    folder = science.cluster.root / "twins"
+    for name in ("t1", "t2"):
+        save(folder, name, integers(6, 10))
+    with pytest.raises(Misuse, match=r"t1\.npy and t2\.npy"):
+        science.flow().add(str(folder))
+    assert "twins" not in [each["name"] for each in science.flow().datasets()]
+
+
+def test_old_bytes_never_stand_under_a_new_mark(science: Lab, tmp_path: Path) -> None:
+    part, mark = tmp_path / "good.npy.part", tmp_path / "good.npy.part.json"
+    part.write_bytes(b"what was fetched of another version")
+    mark.mkdir()  # As if we had died before it was written.
+    with pytest.raises(NoSpace):
+        fetch(science.client(), "good", tmp_path / "good.npy")
+    assert not part.exists()
 
 
 @pytest.mark.parametrize(

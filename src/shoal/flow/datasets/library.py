@@ -131,6 +131,7 @@ class Library:
             name = wish.name or _checked(root.name).removesuffix(".npy")
             held = [await self._take(file, dataset_id(name), wish) for file in files]
             parts = [part for part, _, _ in held]
+            _refuse_twins(parts)
             forms = {form: None for _, form, _ in held}
             if len(forms) > 1:
                 raise Misuse(
@@ -230,6 +231,18 @@ def _files(root: Path) -> list[Path]:
         _checked(path.name)
         _checked(str(path), len(str(path)))
     return sorted(found, key=lambda path: natural(path.name))
+
+
+def _refuse_twins(parts: list[Part]) -> None:
+    """A part is known by its content: of two equal ones, one would be lost."""
+    known: dict[str, str] = {}
+    for part in parts:
+        if part.id in known:
+            raise Misuse(
+                f"files {known[part.id]} and {part.name}: their rows are equal, and a "
+                "dataset has each part once; add one of them under another --name"
+            )
+        known[part.id] = part.name
 
 
 def _found(root: Path) -> list[Path]:

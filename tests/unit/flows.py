@@ -38,6 +38,8 @@ class Wires:
     def __init__(self, me: PeerId, peers: dict[PeerId, "Wires"]) -> None:
         self.me = me
         self.cut = False
+        self.deaf = False  # It is present, and answers nobody.
+        self.missed = 0
         self._peers = peers
         self._handlers: dict[str, Handler] = {}
         self._takers: dict[str, Take] = {}
@@ -56,6 +58,9 @@ class Wires:
         other = self._peers[to]
         if self.cut or other.cut:
             raise Unreachable(f"{to} is cut off")
+        if other.deaf:
+            other.missed += 1
+            raise Unreachable(f"the way to {to} broke")
         answer = other._handlers[topic](self.me, Raw(body))
         return Raw(answer if isinstance(answer, bytes) else await answer)
 

@@ -86,6 +86,25 @@ def test_an_asker_dies_before_it_hands_a_job_over(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def test_a_driver_is_dead_and_nobody_has_noticed(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with house(tmp_path) as made:
+            asker, driver, other = await made.enter("asker", "driver", "other")
+            await add(driver, tmp_path, "x")
+            await add(other, tmp_path, "x")
+            made.wires[PeerId("driver")].deaf = True
+            job = await asker.submit(Question("sum(x)"))
+            assert job.driver == "driver"
+            await made.stop("driver")
+            await until(lambda: made.wires[PeerId("driver")].missed > 0)
+            await asker.wait(job.id, 0.3)  # It would have been given up by then.
+            made.cut("driver")
+            made.mourn("driver")
+            assert (await ended(asker, job)).state == "done"
+
+    asyncio.run(play())
+
+
 @pytest.mark.parametrize("first", ["asker", "driver"])
 def test_an_asker_and_a_driver_die_together(tmp_path: Path, first: str) -> None:
     second = {"asker": "driver", "driver": "asker"}[first]
@@ -103,6 +122,23 @@ def test_an_asker_and_a_driver_die_together(tmp_path: Path, first: str) -> None:
                 made.mourn(name)
             found = await ended(other, job)
             assert (found.state, found.driver) == ("done", "other")
+
+    asyncio.run(play())
+
+
+def test_a_file_under_two_names_is_replaced_in_each(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with house(tmp_path) as made:
+            [flow] = await made.enter("one")
+            path = await add(flow, tmp_path, "x")
+            await flow.library.add(Wish(str(path), name="y"))
+            np.save(path, ROWS + 7)
+            wish = Wish(str(path), name="x", replace=True)
+            assert (await flow.library.add(wish)).rows == ROWS.size
+            job = await flow.submit(Question("sum(x)"))
+            found = await ended(flow, job)
+            assert found.value
+            assert found.value.value == (ROWS + 7).sum()
 
     asyncio.run(play())
 

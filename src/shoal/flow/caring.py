@@ -65,7 +65,7 @@ class Caring:
         return replace(job, inputs=inputs, plan=plan, driver=plan.collector)
 
     async def hand_over(self, job: JobRecord, version: int) -> None:
-        """Let it be driven; it ends here if nobody can."""
+        """Let it be driven; it ends here if nobody would."""
         self._under_way[job.id] = None
         try:
             await self._find_driver(job, version)
@@ -84,13 +84,17 @@ class Caring:
             try:
                 await self._network.ask(driver, DRIVE, body, within_s=HAND_OVER_S)
                 return
+            except Unknown as error:
+                log.warning("job %s may not be driven by %s: %s", job.id, driver, error)
+                if driver in self._network.present():
+                    return  # If it lives it finds the job itself, else it is lost soon.
             except ShoalError as error:
                 log.warning("job %s is not driven by %s: %s", job.id, driver, error)
             try:
                 job = await self.planned(job)
                 version = await self._records.swap(KIND, job.id, version, stored(job))
-            except Conflict:
-                return  # Another has taken care of it.
+            except (Conflict, Unknown, Overloaded, NoSpace):
+                return  # Another has taken care of it, or it is looked at again.
             except ShoalError as error:
                 job = replace(job, state="failed", reason=str(error)[:1000])
                 break

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from shoal.errors import ChangedFile, Overloaded
+from shoal.errors import ChangedFile, NotFound, Overloaded
 from shoal.flow.datasets import rows
 from shoal.flow.datasets.keeping import Keeping
 from shoal.flow.datasets.shelf import Held, Shelf
@@ -63,6 +64,21 @@ def test_rows_of_a_file_that_was_changed_are_given_to_nobody(tmp_path: Path) -> 
     np.save(path, np.arange(10, 30))
     with pytest.raises(ChangedFile, match=r"x\.npy"):
         asyncio.run(read())
+
+
+def test_equal_rows_of_two_datasets_are_let_go_apart(tmp_path: Path) -> None:
+    made = Shelf(Files(tmp_path))
+    made.put(held(1), replace(held(1), dataset="d2", path="/data/y.npy"))
+    made.write()
+    again = Shelf(Files(tmp_path))
+    assert len(again.all()) == 2
+    again.drop("d2", "p1")
+    assert again.get("p1").path == "/data/x.npy"
+    assert again.at("/data/x.npy", "d1")
+    assert again.at("/data/x.npy", "d2") is None
+    again.drop("d1", "p1")
+    with pytest.raises(NotFound):
+        again.get("p1")
 
 
 def test_own_files_are_found_where_the_directory_is_now(tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ class Carrier:
         if made.part and made.part in kept:
             return
         if made.part:
-            self._shelf.drop(made.part)
+            self._shelf.drop(f"d{key[0][1:]}", made.part)
         if made.path:  # A large file takes its time to go.
             asyncio.get_running_loop().run_in_executor(None, _remove, made.path)
 

@@ -149,9 +149,7 @@ class Library:
         found = await self._workers.run(Inspect(str(file)), within_s=INSPECT_S)
         assert isinstance(found, Inspected), "the workers answer what they are asked"
         size = found.rows * row_bytes(found.form)
-        before = self._shelf.at(str(file))
-        if before and before.dataset != dataset:
-            before = None
+        before = self._shelf.at(str(file), dataset)
         if before and before.stamp != found.stamp and not wish.replace:
             raise Misuse(
                 f"{file}: it was changed after it was added; add it with --replace, or "
@@ -194,7 +192,7 @@ class Library:
             return replace(joined(left, form, parts), tags=tags)
 
         record = await self._change(empty, change)
-        self._shelf.drop(*gone)
+        self._shelf.drop(empty.id, *gone)
         return record
 
     async def _change(

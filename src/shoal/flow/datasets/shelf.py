@@ -3,6 +3,7 @@
 Kept in one small file that is replaced whole: a start knows what it held before.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -47,55 +48,61 @@ class Shelf:
     def __init__(self, disk: Disk, most: int = MAX_HELD) -> None:
         self._disk = disk
         self._most = most
-        self._held: dict[str, Held] = {}
+        # By part, then by dataset: two may have equal parts, and files of their own.
+        self._held: dict[str, dict[str, Held]] = {}
         if FILE in disk.names():
             try:
-                self._held = {
-                    each.part: each for each in _decoder.decode(disk.read(FILE))
-                }
+                kept = _decoder.decode(disk.read(FILE))
             except msgspec.MsgspecError as error:
                 raise DirectoryDamaged(
                     f"flow/{FILE}: {error}; remove it and add your datasets again"
                 ) from error
+            self._take(kept)
 
     def all(self) -> list[Held]:
         """Everything held."""
-        return list(self._held.values())
+        return [each for held in list(self._held.values()) for each in held.values()]
 
     def get(self, part: str) -> Held:
         """A part, or `NotFound`."""
         held = self._held.get(part)
-        if held is None:
+        if not held:
             raise NotFound(
                 f"part {part}: it is not held here any more; ask another peer"
             )
-        return held
+        return next(reversed(held.values()))  # Added last: it has hardly changed.
 
-    def at(self, path: str) -> Held | None:
-        """What was added from that file, if anything."""
-        found = [each for each in self._held.values() if each.path == path]
-        return found[0] if found else None
+    def at(self, path: str, dataset: str) -> Held | None:
+        """What was added to a dataset from that file, if anything."""
+        found = (each for each in self.all() if each.path == path)
+        return next((each for each in found if each.dataset == dataset), None)
 
     def put(self, *held: Held) -> None:
         """Hold these too. Write afterwards."""
-        fresh = {each.part: each for each in held}
-        if len(self._held | fresh) > self._most:
+        known = {(each.dataset, each.part) for each in self.all()}
+        if len(known | {(each.dataset, each.part) for each in held}) > self._most:
             raise Overloaded(
                 f"datasets: this peer holds {self._most} files, and no more; use others"
             )
-        self._held |= fresh
+        self._take(held)
 
-    def drop(self, *parts: str) -> None:
-        """Hold them no more. Write afterwards."""
+    def _take(self, held: Iterable[Held]) -> None:
+        for each in held:
+            self._held.setdefault(each.part, {})[each.dataset] = each
+
+    def drop(self, dataset: str, *parts: str) -> None:
+        """Hold them no more for that dataset. Write afterwards."""
         for part in parts:
-            self._held.pop(part, None)
+            self._held.get(part, {}).pop(dataset, None)
+            if not self._held.get(part):
+                self._held.pop(part, None)
 
     def settle(self, directory: Path) -> None:
         """Our own files lie there, wherever that was when they were made."""
-        for part, held in self._held.items():
-            if held.own:
-                path = str(directory / Path(held.path).name)
-                self._held[part] = replace(held, path=path)
+        own = [each for each in self.all() if each.own]
+        self._take(
+            replace(each, path=str(directory / Path(each.path).name)) for each in own
+        )
 
     def write(self) -> None:
         """Keep it through a crash. Waits for the disk: one thread does."""

@@ -83,6 +83,8 @@ def _go_on(pages: Pages, name: str, part: Path, mark: Path, watch: Watch) -> int
         etag = response.headers.get("ETag", "")
         size = have + int(response.headers["Content-Length"])
         try:
+            if not have:  # Or old bytes would stand under the new mark.
+                part.unlink(missing_ok=True)
             mark.write_text(json.dumps({"etag": etag}))
             with part.open("r+b" if have else "wb") as file:
                 file.seek(have)

@@ -3,7 +3,6 @@
 NumPy's own functions take handles too: `np.sqrt(net["a"])` is one more expression.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from shoal.client.jobs import Flow, Job
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_WORDS = frozenset(["nan", "inf", "True", "False", "ds", "tag"])
+_WORDS = frozenset(["nan", "inf", "True", "False", "and", "or", "not", "ds", "tag"])
 
 
 Number = int | float | bool
@@ -332,7 +331,8 @@ def named(name: str) -> str:
     """A dataset in an expression."""
     if _NAME.match(name) and name not in _WORDS:
         return name
-    return f"ds({json.dumps(name)})"
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'ds("{escaped}")'
 
 
 def written(value: object) -> str:

@@ -85,5 +85,5 @@ def decoded(
     """What another's bytes mean, or `MalformedMessage`: the only way to read them."""
     try:
         return decoder.decode(body)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MalformedMessage(f"not what was expected: {error}") from error

@@ -6,19 +6,19 @@ What a step makes lies in a file of ours until its job has ended, or its driver 
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import NotFound, ShoalError
+from shoal.errors import Misuse, NotFound, ShoalError
 from shoal.flow.datasets.results import age_s, left_over, look, result_name
 from shoal.flow.datasets.rows import Rows, Streaming
 from shoal.flow.datasets.shelf import Held, Shelf
@@ -27,10 +27,10 @@ from shoal.flow.messages import (
     Carried,
     Evaluate,
     Evaluated,
-    Id,
     Known,
     Order,
     Outcome,
+    Over,
     Part,
     Product,
     Source,
@@ -40,6 +40,7 @@ from shoal.flow.messages import (
     Wanted,
     row_bytes,
 )
+from shoal.flow.work.files import OpenFile
 
 # The driver of a job has written down what it came to long before.
 ORPHAN_S = 86_400.0
@@ -48,7 +49,7 @@ ORDER = "flow-carry"
 FORGET = "flow-forget"
 
 _order = msgspec.msgpack.Decoder(Order)
-_end = msgspec.msgpack.Decoder(tuple[Id, bool])
+_over = msgspec.msgpack.Decoder(Over)
 
 
 class Working(Protocol):
@@ -66,6 +67,10 @@ class _Made:
     driver: PeerId
     path: Path | None = None  # Ours, if it is not a file of the user's.
     part: str | None = None  # It stays, as a part of the result.
+
+
+# A job, which run of it, and a step.
+_Key = tuple[str, int, int]
 
 
 class NotGivenError(Exception):
@@ -92,7 +97,8 @@ class Carrier:
         self._shelf = shelf
         self._scratch = directory / "scratch"
         self._results = directory / "results"
-        self._made: dict[tuple[str, int], _Made] = {}
+        self._made: dict[_Key, _Made] = {}
+        self._carrying: dict[asyncio.Task[Any], Order] = {}
         self.rows = Rows(streams, self.find)
         self.ended: Counter[State] = Counter()  # Steps, and how.
         for path in (self._scratch, self._results):
@@ -104,6 +110,11 @@ class Carrier:
             left.unlink()
         self._shelf.put(*left_over(self._results))
 
+    @property
+    def carrying(self) -> int:
+        """How many steps are under way."""
+        return len(self._carrying)
+
     # Orders
 
     async def ordered(self, peer: PeerId, body: Raw) -> bytes:
@@ -114,7 +125,11 @@ class Carrier:
         """Carry a step out; it never raises what its driver should know."""
         began = monotonic()
         moved = [0]
+        task = asyncio.current_task()
+        assert task, "a coroutine is run by one"
+        self._carrying[task] = order
         try:
+            _refuse_incomplete(order)
             async with AsyncExitStack() as borrowed:
                 given = [
                     await self._given(order, place, borrowed, moved)
@@ -125,6 +140,8 @@ class Carrier:
             carried = Carried(failure=str(error)[:1000], blame=error.step)
         except (ShoalError, OSError) as error:
             carried = Carried(failure=str(error)[:1000])
+        finally:
+            del self._carrying[task]
         self.ended["failed" if carried.failure else "done"] += 1
         return msgspec.structs.replace(
             carried, moved_bytes=moved[0], duration_s=monotonic() - began
@@ -146,7 +163,12 @@ class Carrier:
     ) -> Source:
         """What another step made: it is here, or fetched for as long as we need it."""
         holder = order.sources[product.step]
-        wanted = Wanted(product.start, product.stop, job=order.job, step=product.step)
+        wanted = Wanted(
+            *(product.start, product.stop),
+            job=order.job,
+            run=order.run,
+            step=product.step,
+        )
         try:
             if holder == self._me:
                 return self.find(wanted)
@@ -165,7 +187,8 @@ class Carrier:
     ) -> Carried:
         step = order.step
         if source := _as_it_lies(order, given):
-            self._made[order.job, step.number] = _Made(source, driver)
+            await asyncio.to_thread(_refuse_changed, source)
+            self._made[order.job, order.run, step.number] = _Made(source, driver)
             return Carried()
         path = self._target(order)
         outcome = await self._workers.run(
@@ -177,9 +200,7 @@ class Carrier:
             within_s=order.within_s,
         )
         assert isinstance(outcome, Evaluated), "the workers answer what they are asked"
-        part = None
-        if path:
-            part = await self._hold(driver, order, path)
+        part = await self._hold(driver, order, path) if path else None
         return Carried(outcome.partial, part, warnings=outcome.warnings)
 
     def _target(self, order: Order) -> Path | None:
@@ -193,7 +214,7 @@ class Carrier:
 
     async def _hold(self, driver: PeerId, order: Order, path: Path) -> Part | None:
         """What was made is here from now on; it is a part of the result, if so."""
-        step, key = order.step, (order.job, order.step.number)
+        step, key = order.step, (order.job, order.run, order.step.number)
         if not order.keep:
             source = Source(str(path), 0, step.form, 0, step.rows)
             self._made[key] = _Made(source, driver, path)
@@ -212,7 +233,7 @@ class Carrier:
         if wanted.part:
             held = self._shelf.get(wanted.part)
             return _within(held.source(wanted.start, wanted.stop), held.rows)
-        made = self._made.get((wanted.job or "", wanted.step))
+        made = self._made.get((wanted.job or "", wanted.run, wanted.step))
         if made is None:
             raise NotFound(
                 f"step {wanted.step} of {wanted.job}: its rows are here no more"
@@ -225,18 +246,32 @@ class Carrier:
     def forgotten(self, _: PeerId, body: Raw) -> None:
         """A job has ended that a peer drove."""
         with suppress(ShoalError):
-            job, in_vain = decoded(_end, body)
-            self.forget(job, in_vain=in_vain)
+            self.forget(decoded(_over, body))
 
-    def forget(self, job: str, *, in_vain: bool) -> None:
-        """A job has ended: only its result stays, unless it was made in vain."""
-        for name, number in [key for key in self._made if key[0] == job]:
-            self._drop(name, number, kept=not in_vain)
+    def forget(self, over: Over) -> None:
+        """A run has ended: what is still carried out for it is wanted no more."""
+        run = over.job, over.run
+        for task, order in self._carrying.items():
+            if (order.job, order.run) == run:
+                task.cancel()
+        for key in [key for key in self._made if key[:2] == run]:
+            self._drop(key, kept=over.kept)
+
+    def settle(self, job: str, kept: Container[str]) -> None:
+        """A job has ended, whoever drove it."""
+        for name, run in dict.fromkeys(key[:2] for key in self._made if key[0] == job):
+            ids = [m.part for m in self._made.values() if m.part and m.part in kept]
+            self.forget(Over(name, run, tuple(ids)))
+
+    def has_made(self, job: str) -> bool:
+        """Is there anything left of that job?"""
+        return any(key[0] == job for key in self._made)
 
     def lost(self, driver: PeerId) -> None:
         """Nobody will ask any more for what was made for its jobs."""
-        for job, number in [k for k, v in self._made.items() if v.driver == driver]:
-            self._drop(job, number, kept=True)
+        for key, made in list(self._made.items()):
+            if made.driver == driver and not made.part:
+                self._drop(key)  # What may be of a result waits for the job's end.
 
     def unknown(self, known: Callable[[str], bool]) -> list[Held]:
         """Results of datasets that nobody knows, though they had the time."""
@@ -248,18 +283,17 @@ class Carrier:
 
     def remove(self, held: Held) -> None:
         """Hold a result no more."""
-        self._shelf.drop(held.part)
-        Path(held.path).unlink(missing_ok=True)
+        self._shelf.drop(held.dataset, held.part)
+        _remove(Path(held.path))
 
-    def _drop(self, job: str, step: int, *, kept: bool) -> None:
-        made = self._made.pop((job, step))
-        if made.part and kept:
+    def _drop(self, key: _Key, kept: Container[str] = ()) -> None:
+        made = self._made.pop(key)
+        if made.part and made.part in kept:
             return
         if made.part:
-            self._shelf.forget(made.part)
-        if made.path:
-            with suppress(OSError):
-                made.path.unlink()
+            self._shelf.drop(f"d{key[0][1:]}", made.part)
+        if made.path:  # A large file takes its time to go.
+            asyncio.get_running_loop().run_in_executor(None, _remove, made.path)
 
 
 def _as_it_lies(order: Order, given: tuple[Source | Known, ...]) -> Source | None:
@@ -271,6 +305,28 @@ def _as_it_lies(order: Order, given: tuple[Source | Known, ...]) -> Source | Non
     if isinstance(source, Source) and source.form == step.form:
         return source if step.reduction is None else None
     return None
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def _refuse_incomplete(order: Order) -> None:
+    """What another sent may lack what its step is about."""
+    for each in order.step.given:
+        match each:
+            case Value(reduction) if reduction not in order.values:
+                raise Misuse(f"step {order.step.number}: no value {reduction} came")
+            case Product(step) if not (step in order.sources and step in order.forms):
+                raise Misuse(f"step {order.step.number}: nobody is named for {step}")
+            case Product(_, start, stop) if start > stop:
+                raise Misuse(f"step {order.step.number}: rows {start} to {stop}")
+
+
+def _refuse_changed(source: Source) -> None:
+    """Say so now, by the file's name: who is sent its rows would only miss them."""
+    OpenFile(source.path, source.stamp).close()
 
 
 def _within(source: Source, rows: int) -> Source:

@@ -5,6 +5,7 @@ its driver; what happens in between is told to whoever asks.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,17 +18,18 @@ from msgspec.structs import replace
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import Exists, ShoalError
+from shoal.errors import Conflict, Exists, ShoalError
 from shoal.flow.arithmetic.finishing import combine, finished
 from shoal.flow.arithmetic.kernel import remarks
 from shoal.flow.carrying import FORGET, ORDER, Carrier
-from shoal.flow.ends import Ends, failed
+from shoal.flow.ending import Ends, failed, insist
 from shoal.flow.language.expressions import Constant
 from shoal.flow.messages import (
     Carried,
     DatasetRecord,
     JobRecord,
     Order,
+    Over,
     Part,
     State,
     Step,
@@ -35,6 +37,8 @@ from shoal.flow.messages import (
 )
 from shoal.flow.protocol import Carry, Conclude, Conductor, Fail, FlowEffect
 from shoal.flow.records import Records
+
+log = logging.getLogger(__name__)
 
 # A step may take so long, unless whoever asked said less.
 STEP_S = 3600.0
@@ -68,13 +72,16 @@ class _Drive:
     conductor: Conductor
     began: float
     ended: asyncio.Future[Conclude | Fail]
+    steps: dict[int, Step]
+    places: dict[int, int]  # Of the result's pieces, by their step.
     subs: dict[int, Sub]
     parts: dict[int, Part] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
     moved_bytes: int = 0
-    superfluous: bool = False  # Its result is there, by another.
     carriers: dict[PeerId, None] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+    stands: bool | None = None  # Our word on its end: none, kept, or not believed.
 
 
 class Driver:
@@ -103,10 +110,17 @@ class Driver:
         drive = self._drives.get(job)
         return self._shown(drive, "active") if drive else None
 
+    def drives(self, job: str) -> bool:
+        """Is it driven from here?"""
+        return job in self._drives
+
     def take(self, job: JobRecord, version: int, moved_bytes: int = 0) -> None:
         """Drive it from now on; so much has moved to tell us."""
-        if job.id in self._drives:
+        known = self._drives.get(job.id)
+        if known and known.version >= version:
             return
+        if known and known.task:
+            known.task.cancel()  # Its end would not be believed.
         assert job.plan, "it was planned before it was handed over"
         told: dict[str, int] = {}
         drive = _Drive(
@@ -119,6 +133,8 @@ class Driver:
             ),
             monotonic(),
             asyncio.get_running_loop().create_future(),
+            {step.number: step for step in job.plan.steps},
+            {number: place for place, number in enumerate(job.plan.pieces)},
             {
                 step.number: _waiting(job.id, step)
                 for step in job.plan.steps
@@ -128,7 +144,7 @@ class Driver:
         )
         drive.moved_bytes = moved_bytes
         self._drives[job.id] = drive
-        self._spawn(self._tasks, self._drive(drive))
+        drive.task = self._spawn(self._tasks, self._drive(drive))
 
     def lost(self, peer: PeerId) -> None:
         """A peer has gone."""
@@ -161,7 +177,8 @@ class Driver:
             for task in drive.tasks:
                 task.cancel()
             self._forget(drive)
-            del self._drives[job.id]
+            if self._drives.get(job.id) is drive:
+                del self._drives[job.id]
 
     async def _end(self, drive: _Drive, outcome: Conclude | Fail) -> None:
         try:
@@ -172,7 +189,10 @@ class Driver:
         except ShoalError as error:
             ended = failed(self._shown(drive, "failed"), str(error))
         ended = replace(ended, duration_s=monotonic() - drive.began)
-        await self._ends.write(ended, drive.version)
+        if ended.state == "failed":
+            drive.stands = False
+        stands = await self._ends.write(ended, drive.version)
+        drive.stands = stands and ended.state == "done"
 
     async def _concluded(self, drive: _Drive, outcome: Conclude) -> JobRecord:
         job = self._shown(drive, "done")
@@ -186,11 +206,20 @@ class Driver:
             *(job.tags, job.user, job.id, job.submitted),
         )
         body = msgspec.msgpack.encode(record)
-        try:
-            await self._records.create("dataset", record.id, body)
-        except Exists:  # Another took us for dead, and has made the same.
-            drive.superfluous = True
+        await insist(lambda: self._publish(drive, record.id, body))
         return replace(job, dataset=record.id)
+
+    async def _publish(self, drive: _Drive, name: str, body: bytes) -> None:
+        """Let there be that dataset, in the place of one that another run has left."""
+        try:
+            await self._records.create("dataset", name, body)
+        except Exists:
+            job = await self._records.read("job", drive.job.id)
+            before = await self._records.read("dataset", name)
+            if job is None or job.version != drive.version or before is None:
+                raise Conflict(f"job {drive.job.id}: another peer drives it") from None
+            if before.body != body:
+                await self._records.swap("dataset", name, before.version, body)
 
     def _act(self, drive: _Drive, effects: list[FlowEffect]) -> None:
         for effect in effects:
@@ -200,7 +229,7 @@ class Driver:
                 drive.ended.set_result(effect)
 
     async def _carry(self, drive: _Drive, carry: Carry) -> None:
-        order = _order(drive.job, carry)
+        order = _order(drive, carry)
         drive.carriers[carry.executor] = None
         if sub := drive.subs.get(carry.step):
             tries = sub.tries + (sub.state != "init")
@@ -211,6 +240,8 @@ class Driver:
             carried = await self._ordered(carry.executor, order)
         except ShoalError as error:
             carried = Carried(failure=f"{carry.executor}: {error}"[:1000])
+        if carry.step in drive.places and not (carried.part or carried.failure):
+            carried = Carried(failure=f"{carry.executor}: it kept no part of the rows")
         self._note(drive, carry, carried)
         if carried.failure:
             effects = drive.conductor.failed(
@@ -246,15 +277,17 @@ class Driver:
             )
 
     def _forget(self, drive: _Drive) -> None:
-        ended = drive.ended.done() and not drive.ended.cancelled()
-        kept = ended and isinstance(drive.ended.result(), Conclude)
-        in_vain = drive.superfluous or not kept
-        body = msgspec.msgpack.encode((drive.job.id, in_vain))
+        concluded = drive.conductor.ended and not drive.ended.cancelled()
+        if concluded and drive.stands is None:
+            return  # We stop in mid-sentence: they will hear how it ended.
+        parts = drive.parts.values() if drive.stands else ()
         for peer in drive.carriers:
+            kept = tuple(part.id for part in parts if peer in part.holders)
+            over = Over(drive.job.id, drive.version, kept)
             if peer == self._me:
-                self._carrier.forget(drive.job.id, in_vain=in_vain)
+                self._carrier.forget(over)
             else:
-                self._wires.post(peer, FORGET, body)
+                self._wires.post(peer, FORGET, msgspec.msgpack.encode(over))
 
     def _shown(self, drive: _Drive, state: State) -> JobRecord:
         return replace(
@@ -269,10 +302,11 @@ class Driver:
 
     def _spawn(
         self, tasks: dict[asyncio.Task[None], None], work: Coroutine[None, None, None]
-    ) -> None:
+    ) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         tasks[task] = None
         task.add_done_callback(lambda done: self._over(tasks, done))
+        return task
 
     def _over(
         self, tasks: dict[asyncio.Task[None], None], task: asyncio.Task[None]
@@ -287,17 +321,16 @@ def _waiting(job: str, step: Step) -> Sub:
     return Sub(name, step.number, step.sub, step.executors[0], "init")
 
 
-def _order(job: JobRecord, carry: Carry) -> Order:
-    plan = job.plan
-    assert plan, "it is driven by it"
-    steps = {step.number: step for step in plan.steps}
+def _order(drive: _Drive, carry: Carry) -> Order:
+    job, steps, plan = drive.job, drive.steps, drive.conductor.plan
     step = steps[carry.step]
     operation = None
     if step.reduction is not None:
         operation = plan.reductions[step.reduction].operation
-    kept = carry.step in plan.pieces
+    kept = carry.step in drive.places
     return Order(
         job.id,
+        drive.version,
         step,
         carry.attempt,
         carry.sources,
@@ -305,6 +338,6 @@ def _order(job: JobRecord, carry: Carry) -> Order:
         {n: steps[n].form for n in carry.sources},
         operation=operation,
         keep="d" + job.id[1:] if kept else None,
-        place=plan.pieces.index(carry.step) if kept else None,
+        place=drive.places.get(carry.step),
         within_s=job.within_s or STEP_S,
     )

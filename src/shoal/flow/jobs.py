@@ -1,6 +1,7 @@
 """The jobs this peer has heard of: a few words of each, the rest where it is kept."""
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from heapq import nlargest
 from typing import TypeVar
@@ -11,7 +12,7 @@ from msgspec import Struct
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
 from shoal.errors import MalformedMessage, NotFound
-from shoal.flow.messages import JobRecord
+from shoal.flow.messages import ID_PATTERN, JobRecord
 from shoal.flow.records import Record, Records
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ LEAST_OF_AN_ID = 7
 
 _Kind = TypeVar("_Kind")
 _decoder = msgspec.msgpack.Decoder(JobRecord)
+_ID = re.compile(ID_PATTERN)
 
 
 class _Head(Struct, frozen=True):
@@ -66,9 +68,10 @@ class Jobs:
         else:
             self._open[job.id] = job
 
-    def open(self, driver: PeerId) -> list[JobRecord]:
-        """Those that a peer drives."""
-        return [job for job in self._open.values() if job.driver == driver]
+    def open(self, driver: PeerId | None = None) -> list[JobRecord]:
+        """Those that have not ended; of them those that a peer drives."""
+        every = self._open.values()
+        return [job for job in every if driver is None or job.driver == driver]
 
     def latest(self, tag: str = "", limit: int = LISTED) -> list[JobRecord]:
         """Those with a tag, or all, the latest first."""
@@ -80,7 +83,7 @@ class Jobs:
 
     async def read(self, name: str) -> tuple[JobRecord, int]:
         """A job as it is kept, and which version; its id may be cut short."""
-        record = await self._records.read(KIND, name)
+        record = await self._records.read(KIND, name) if is_id(name) else None
         if record is None:
             record = await self._records.read(KIND, whole_id(self._heads, name, KIND))
         if record is None:
@@ -108,12 +111,20 @@ def readable(
             log.warning("%s %s cannot be read: %s", each.kind, each.id, error)
 
 
+def is_id(name: str) -> bool:
+    """Can it be the id of anything?"""
+    return bool(_ID.match(name))
+
+
 def whole_id(known: Iterable[str], prefix: str, what: str, *, least: int = 1) -> str:
     """The one id that begins so, with so many letters at least, or `NotFound`."""
+    names = known if isinstance(known, dict) else list(known)
+    if prefix in names:
+        return prefix
     enough = len(prefix) >= least
-    found = [each for each in known if enough and each.startswith(prefix)]
-    if prefix in found or len(found) == 1:
-        return prefix if prefix in found else found[0]
+    found = [each for each in names if enough and each.startswith(prefix)]
+    if len(found) == 1:
+        return found[0]
     if found:
         raise NotFound(f"{what} {prefix}: {len(found)} begin so; give more of the id")
     raise NotFound(f"{what} {prefix}: there is none; list them with: shoal {what}s")

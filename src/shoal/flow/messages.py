@@ -12,8 +12,10 @@ from shoal.core.wire import COUNT, WORD
 from shoal.flow.language.expressions import Constant, Expression
 
 Count = Annotated[int, COUNT]
-Id = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,32}\Z")]
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+ID_PATTERN = r"^[a-z0-9]{1,32}\Z"
+Id = Annotated[str, Meta(pattern=ID_PATTERN)]
+MAX_NAME = 200
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Tag = Annotated[str, Meta(min_length=1, max_length=100)]
 Holder = Annotated[PeerId, WORD]
 Kind = Annotated[str, Meta(pattern=r"^[<>|=]?[biufc][0-9]{1,2}\Z")]  # NumPy's words.
@@ -26,12 +28,18 @@ MAX_HOLDERS = 64
 MAX_TAGS = 32
 MAX_TEXT = 10_000
 
+# As long as the record of a job is kept: 30 days.
+MAX_WITHIN_S = 30 * 86_400.0
+
 # The end of the name of a result that is not whole.
 HALF = ".half"
 
 # A part is hashed in pieces of this size.
 CHUNK_BYTES = 16 << 20
 
+Tags = Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)]
+User = Annotated[str, Meta(max_length=64)]
+Within = Annotated[float, Meta(ge=0, le=MAX_WITHIN_S)]  # 0: as long as it takes.
 Shape = Annotated[tuple[Count, ...], Meta(max_length=MAX_DIMENSIONS)]
 
 
@@ -64,8 +72,8 @@ class DatasetRecord(Struct, frozen=True):
     version: Count
     form: Form
     parts: Annotated[tuple[Part, ...], Meta(max_length=MAX_PARTS)]
-    tags: Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)] = ()
-    user: Annotated[str, Meta(max_length=64)] = ""
+    tags: Tags = ()
+    user: User = ""
     job: Id | None = None  # Whose result it is.
     made: float = 0.0  # Seconds since 1970.
 
@@ -180,8 +188,8 @@ class JobRecord(Struct, frozen=True):
     state: State
     submitted: float  # Seconds since 1970.
     asked: Holder  # The peer that was asked.
-    user: Annotated[str, Meta(max_length=64)] = ""
-    tags: Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)] = ()
+    user: User = ""
+    tags: Tags = ()
     # Which version of which dataset it reads, as it named them.
     inputs: tuple[tuple[Name, Id, Count], ...] = ()
     plan: Plan | None = None
@@ -204,6 +212,7 @@ class Order(Struct, frozen=True):
     """Carry a step of a job out."""
 
     job: Id
+    run: Count  # The version of the job's record that is driven.
     step: Step
     attempt: Count
     sources: dict[Count, Holder]  # Who has the product of which step.
@@ -234,7 +243,16 @@ class Wanted(Struct, frozen=True):
     stop: Count
     part: Id | None = None
     job: Id | None = None
+    run: Count = 0
     step: Count = 0
+
+
+class Over(Struct, frozen=True):
+    """A run of a job has ended; of what it made, only these parts stay."""
+
+    job: Id
+    run: Count
+    kept: Annotated[tuple[Id, ...], Meta(max_length=MAX_PARTS)] = ()
 
 
 # Workers

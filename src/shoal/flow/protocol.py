@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from shoal.core.machine import PeerId
-from shoal.flow.messages import Plan, Product, Reduction, Step, Value
+from shoal.errors import ShoalError
+from shoal.flow.messages import Given, Plan, Product, Reduction, Step, Value
 
 Number = int | float | bool
 
@@ -118,7 +119,11 @@ class Conductor:
         return self._steps[step].executor
 
     def _go_on(self) -> list[FlowEffect]:
-        self._reduce()
+        try:
+            self._reduce()
+        except ShoalError as error:  # Of what others sent.
+            self.ended = True
+            return [Fail(str(error))]
         effects: list[FlowEffect] = []
         for progress in self._steps.values():
             if progress.executor or progress.done or not self._is_ready(progress.step):
@@ -214,3 +219,27 @@ class Conductor:
             return f"{about}: {progress.reason}"
         who = ", ".join(step.executors) or "nobody"
         return f"{about}: no holder of its data is here; it lies with {who}"
+
+
+def is_sound(plan: Plan) -> bool:
+    """Does it speak of its own steps and reductions only? Others may have made it."""
+    steps = {step.number for step in plan.steps}
+    reductions = range(len(plan.reductions))
+    made = [number for each in plan.reductions for number in each.steps]
+    if not steps.issuperset([*made, *plan.pieces]):
+        return False
+    return all(
+        step.executors
+        and (step.reduction is None or step.reduction in reductions)
+        and all(_is_known(given, steps, reductions) for given in step.given)
+        for step in plan.steps
+    )
+
+
+def _is_known(given: Given, steps: set[int], reductions: range) -> bool:
+    match given:
+        case Product(step):
+            return step in steps
+        case Value(reduction):
+            return reduction in reductions
+    return True

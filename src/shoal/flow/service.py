@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from base64 import b32encode
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,13 @@ from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
-from msgspec.structs import replace
 
 from shoal.core.disk import Disk
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import NotFound, ShoalError, Unanswered
+from shoal.errors import MalformedMessage, NotFound, ShoalError
 from shoal.flow.arithmetic.operations import LIBRARY
+from shoal.flow.caring import DRIVE, LOOK_AFTER_S, Caring
 from shoal.flow.carrying import FORGET, ORDER, Carrier
 from shoal.flow.datasets.library import Library, Wish
 from shoal.flow.datasets.publishing import shown
@@ -29,11 +29,12 @@ from shoal.flow.datasets.rows import TOPIC, Streaming, is_there
 from shoal.flow.datasets.serving import Whole
 from shoal.flow.datasets.shelf import Shelf
 from shoal.flow.driving import Driver, Wires
-from shoal.flow.ends import Ends, failed, stored
+from shoal.flow.ending import Ends, failed, stored
 from shoal.flow.jobs import ENDED, KIND, Jobs
 from shoal.flow.language.grammar import parse
 from shoal.flow.messages import DatasetRecord, JobRecord, Plan, State
 from shoal.flow.plans.asking import Asked, Question
+from shoal.flow.protocol import is_sound
 from shoal.flow.records import Record, Records
 from shoal.flow.work.workers import Workers
 from shoal.net.asking import Handler
@@ -53,12 +54,9 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-DRIVE, LIVE = "flow-drive", "flow-live"
+LIVE = "flow-live"
 
-# A peer that does not take a job over by then is asked no more.
-HAND_OVER_S = 10.0
 LIVE_S = 2.0
-DRIVERS = 3  # So many are tried.
 
 # Between two looks for results that nobody knows: a guess.
 TIDY_S = 3600.0
@@ -108,6 +106,7 @@ class FlowService:
         workers: int | None,
         memory_bytes: int | None,
         fail: Callable[[Exception], None],
+        look_after_s: float = LOOK_AFTER_S,
     ) -> None:
         """So many workers, with so much memory each; by default all they may have."""
         self._me = me
@@ -126,6 +125,11 @@ class FlowService:
         self._asked = Asked(self.library, self._jobs, network.present, me, Random())
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self._caring = Caring(
+            *(me, self._jobs, self._driver, self._asked),
+            *(self._ends, records, network),
+            look_after_s=look_after_s,
+        )
         network.serve(ORDER, self._carrier.ordered)
         network.serve(DRIVE, self._drive)
         network.serve(LIVE, self._live)
@@ -140,7 +144,9 @@ class FlowService:
         await asyncio.to_thread(self._carrier.sweep)
         await self._workers.start()
         for job in self._jobs.open(self._me):  # Our last life drove it.
-            self._spawn(self._give_up(job.id, f"its driver, {self._me}, restarted"))
+            reason = f"its driver, {self._me}, restarted"
+            self._spawn(self._caring.give_up(job.id, self._me, reason))
+        self._spawn(self._caring.look_after())
         for path in data:
             await self.library.add(Wish(str(path), replace=True))
         self._spawn(self._tidy())
@@ -156,9 +162,8 @@ class FlowService:
         """A peer has gone."""
         self._driver.lost(peer)
         self._carrier.lost(peer)
-        for job in self._jobs.open(peer):
-            if self._cares_for(job):
-                self._spawn(self._take_over(job.id, peer))
+        for job in self._caring.orphans():
+            self._spawn(self._caring.take_over(job))
 
     # Jobs
 
@@ -172,12 +177,12 @@ class FlowService:
             collect=question.collect,
         )
         try:
-            job = await self._planned(job)
+            job = await self._caring.planned(job)
         except ShoalError as error:
             job = failed(job, str(error))
         version = await self._records.create(KIND, job.id, stored(job))
         if job.state == "init":
-            self._spawn(self._hand_over(job, version))
+            self._spawn(self._caring.hand_over(job, version))
         else:
             self._ends.note(job)
         return job
@@ -214,6 +219,15 @@ class FlowService:
             if not self._waiting[job.id]:
                 del self._waiting[job.id]
         return await self.job(job.id)
+
+    def driving(self, job: str) -> bool:
+        """Is it driven from here?"""
+        return self._driver.drives(job)
+
+    @property
+    def carrying(self) -> int:
+        """How many steps are carried out here."""
+        return self._carrier.carrying
 
     def operations(self) -> list[dict[str, str]]:
         """What can be computed, by name."""
@@ -272,45 +286,10 @@ class FlowService:
 
     # Driving
 
-    async def _planned(
-        self, job: JobRecord, without: Collection[PeerId] = ()
-    ) -> JobRecord:
-        inputs, plan = await self._asked.plan(job.expression, job.collect, without)
-        return replace(job, inputs=inputs, plan=plan, driver=plan.collector)
-
-    async def _hand_over(self, job: JobRecord, version: int) -> None:
-        """Let its driver take it; if it cannot, plan once more without it.
-
-        One that did not answer may have taken it all the same: then two drive it, and
-        the end of one of them counts.
-        """
-        silent: list[PeerId] = []
-        while not await self._taken(job, version):
-            silent.append(job.driver or self._me)
-            try:
-                if len(silent) == DRIVERS:
-                    raise Unanswered("no peer takes it; run it again")
-                job = await self._planned(job, silent)
-                version = await self._records.swap(KIND, job.id, version, stored(job))
-            except ShoalError as error:
-                await self._ends.write(failed(job, str(error)), version)
-                return
-
-    async def _taken(self, job: JobRecord, version: int) -> bool:
-        assert job.driver, "it is planned"
-        if job.driver == self._me:
-            self._driver.take(job, version)
-            return True
-        body = _encode((job, version))
-        try:
-            await self._network.ask(job.driver, DRIVE, body, within_s=HAND_OVER_S)
-        except ShoalError as error:
-            log.warning("job %s is not driven by %s: %s", job.id, job.driver, error)
-            return False
-        return True
-
     def _drive(self, _: PeerId, body: Raw) -> bytes:
         job, version = decoded(_handed, body)
+        if job.plan is None or not is_sound(job.plan):
+            raise MalformedMessage(f"job {job.id}: its plan does not hold together")
         self._driver.take(job, version, moved_bytes=len(body))
         return b"\xc0"
 
@@ -330,35 +309,18 @@ class FlowService:
         except ShoalError:
             return None
 
-    # Jobs whose driver has gone
+    # Endings
 
-    def _cares_for(self, job: JobRecord) -> bool:
-        """One of us does: who was asked, or the first of those who are left."""
-        present = self._network.present()
-        asked = job.asked if job.asked in present else min(present)
-        return asked == self._me
-
-    async def _take_over(self, name: str, lost: PeerId) -> None:
-        """Begin it again with those who are left."""
-        try:
-            job, version = await self._jobs.read(name)
-            if job.driver != lost or job.state in ENDED:
+    async def _settle(self, job: JobRecord) -> None:
+        """Keep of what was made here only what the result is made of."""
+        kept: list[str] = []
+        if job.dataset:
+            try:
+                kept = await self.library.parts_of(job.dataset)
+            except ShoalError as error:
+                log.warning("what was made for %s is kept: %s", job.id, error)
                 return
-            job = await self._planned(job, [lost])
-            version = await self._records.swap(KIND, name, version, stored(job))
-        except ShoalError as error:
-            await self._give_up(name, f"its driver, {lost}, was lost; {error}")
-            return
-        await self._hand_over(job, version)
-
-    async def _give_up(self, name: str, reason: str) -> None:
-        try:
-            job, version = await self._jobs.read(name)
-        except ShoalError as error:
-            log.warning("job %s cannot be given up: %s", name, error)
-            return
-        if job.state not in ENDED:
-            await self._ends.write(failed(job, reason), version)
+        self._carrier.settle(job.id, kept)
 
     async def _tidy(self) -> None:
         """Remove results that no record speaks of: their drivers died."""
@@ -371,6 +333,10 @@ class FlowService:
                         self._carrier.remove(held)
 
     def _told(self, record: Record) -> None:
+        if self._carrier.has_made(record.id):
+            job = self._jobs.known(record.id)
+            if job and job.state in ENDED:
+                self._spawn(self._settle(job))
         waiters = self._waiting.get(record.id)
         job = self._jobs.known(record.id) if waiters else None
         if waiters and (job is None or job.state in ENDED):

@@ -14,6 +14,10 @@ Route = Callable[[web.BaseRequest], Awaitable[Answer]]
 
 # Between two requests a connection may idle for an hour, as after any other dialect.
 KEEPALIVE_S = 3600.0
+
+# The other side has gone, or speaks no HTTP: its trouble, and no bug of ours.
+_BROKEN = (ConnectionError, web.RequestPayloadError)
+
 MAX_BODY_BYTES = 1 << 20
 
 
@@ -53,6 +57,8 @@ class Web:
             told = {"kind": type(error).__name__, "message": str(error)}
             missing = isinstance(error, NotFound)
             return reply({"error": told}, status=404 if missing else 409)
+        except _BROKEN as error:
+            return web.Response(status=400, text=f"the request broke off: {error}\n")
         except Exception as error:
             self._fail(error)
             raise

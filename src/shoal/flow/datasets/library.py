@@ -6,14 +6,15 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from shoal.core.machine import PeerId
 from shoal.core.wire import decoded
-from shoal.errors import Conflict, Exists, Misuse, NotFound
+from shoal.errors import Conflict, Exists, Misuse, NotFound, UnreadableFile
 from shoal.flow.carrying import Working
 from shoal.flow.datasets.publishing import (
     dataset_id,
@@ -24,10 +25,12 @@ from shoal.flow.datasets.publishing import (
     shown,
 )
 from shoal.flow.datasets.shelf import Held, Shelf
-from shoal.flow.jobs import LEAST_OF_AN_ID, readable, whole_id
+from shoal.flow.jobs import LEAST_OF_AN_ID, is_id, readable, whole_id
 from shoal.flow.language.expressions import Dataset
 from shoal.flow.language.notation import show
 from shoal.flow.messages import (
+    MAX_NAME,
+    Count,
     DatasetRecord,
     Form,
     Hash,
@@ -35,6 +38,8 @@ from shoal.flow.messages import (
     Inspect,
     Inspected,
     Part,
+    Tags,
+    User,
     row_bytes,
 )
 from shoal.flow.records import Record, Records
@@ -54,11 +59,11 @@ class Wish(Struct, frozen=True):
     """How something is to be added."""
 
     path: str
-    name: str = ""
-    tags: tuple[str, ...] = ()
-    place: int | None = None  # Which part of the dataset it is, counted from 0.
+    name: Annotated[str, Meta(max_length=MAX_NAME)] = ""
+    tags: Tags = ()
+    place: Count | None = None  # Which part of the dataset it is, counted from 0.
     replace: bool = False
-    user: str = ""
+    user: User = ""
 
 
 class Library:
@@ -111,7 +116,7 @@ class Library:
         known = self._known.get(name)
         if known and known.job:
             return known
-        for each in (dataset_id(name), name):
+        for each in [dataset_id(name), *([name] if is_id(name) else [])]:
             if record := await self._records.read(KIND, each):
                 return decoded(_decoder, record.body)
         try:
@@ -119,6 +124,12 @@ class Library:
         except NotFound as error:
             raise NotFound(f"{error}{self._nearest(name)}") from error
         return self._known[found]
+
+    async def parts_of(self, name: str) -> list[str]:
+        """What a dataset is made of, as its keeper knows it; nothing if it is gone."""
+        record = await self._records.read(KIND, name)
+        dataset = decoded(_decoder, record.body) if record else None
+        return [each.id for each in dataset.parts] if dataset else []
 
     def _nearest(self, name: str) -> str:
         """What was probably meant, as it is written in an expression."""
@@ -134,7 +145,7 @@ class Library:
         async with self._adding:  # A part is not hashed twice at a time.
             root = Path(wish.path)
             files = await asyncio.to_thread(_files, root)
-            name = wish.name or root.name.removesuffix(".npy")
+            name = wish.name or _checked(root.name).removesuffix(".npy")
             held = [await self._take(file, dataset_id(name), wish) for file in files]
             parts = [part for part, _, _ in held]
             forms = {form: None for _, form, _ in held}
@@ -142,7 +153,7 @@ class Library:
                 raise Misuse(_disagreement(root, held))
             gone = [old for _, _, old in held if old]
             record = await self._publish(name, next(iter(forms)), parts, gone, wish)
-            await asyncio.to_thread(self._shelf.write)
+            await asyncio.to_thread(self._shelf.write, self._shelf.encoded())
             return record
 
     async def _take(
@@ -243,6 +254,20 @@ def _disagreement(root: Path, held: list[tuple[Part, Form, str | None]]) -> str:
 
 def _files(root: Path) -> list[Path]:
     """What is to be added, in natural order."""
+    try:
+        found = _found(root)
+    except (OSError, RuntimeError, ValueError) as error:  # Links may go in circles.
+        raise UnreadableFile(
+            f"file {str(root)!a}: it cannot be read, {error!a}; make it readable for "
+            "the user who runs the peer"
+        ) from error
+    for path in found:
+        _checked(path.name)
+        _checked(str(path), len(str(path)))
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def _found(root: Path) -> list[Path]:
     if not root.exists():
         raise NotFound(f"file {root}: there is none on the peer's machine; correct it")
     if not root.is_dir():
@@ -250,4 +275,16 @@ def _files(root: Path) -> list[Path]:
     found = [path.resolve() for path in root.iterdir() if path.suffix == ".npy"]
     if not found:
         raise Misuse(f"folder {root}: no .npy files are in it; put some there")
-    return sorted(found, key=lambda path: natural(path.name))
+    return found
+
+
+def _checked(name: str, most: int = MAX_NAME) -> str:
+    """A name that a record can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise Misuse(f"file {name!a}: its name is no text; rename it") from None
+    if not 0 < len(name) <= most:
+        cause = f"a name of {len(name)} characters, and {most} is the most"
+        raise Misuse(f"file {name!a}: {cause}; rename it, or give it a --name")
+    return name

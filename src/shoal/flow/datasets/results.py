@@ -14,7 +14,7 @@ from shoal.flow.messages import Form
 from shoal.flow.work.npy import npy_head, read_head
 
 # The dataset, which of its parts, and the part.
-_NAME = re.compile(r"(d[a-z2-7]{12})-([0-9]{1,9})-(p[0-9a-f]{20})\.npy\Z")
+_NAME = re.compile(r"(d[a-z0-9]{1,31})-([0-9]{1,9})-(p[0-9a-f]{20})\.npy\Z")
 
 # No head of ours is longer.
 HEAD_BYTES = 1 << 12

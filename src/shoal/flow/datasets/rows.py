@@ -60,6 +60,8 @@ class Rows:
         try:
             async for chunk in stream.chunks():
                 left -= len(chunk)
+                if left < 0:
+                    break  # Nobody fills a disk with what was not asked for.
                 self.received_bytes += len(chunk)
                 yield bytes(chunk)
         finally:

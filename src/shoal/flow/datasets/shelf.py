@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shoal.core.disk import Disk
-from shoal.errors import DirectoryDamaged, NotFound
+from shoal.errors import DirectoryDamaged, NotFound, Overloaded
 from shoal.flow.messages import MAX_PARTS, Form, Id, Name, Source
 
 FILE, FRESH = "shelf", "shelf.new"
@@ -41,9 +41,12 @@ _decoder = msgspec.msgpack.Decoder(Annotated[list[Held], Meta(max_length=MAX_HEL
 class Shelf:
     """The parts a peer holds, by id."""
 
-    def __init__(self, disk: Disk, is_there: Callable[[Source], bool]) -> None:
+    def __init__(
+        self, disk: Disk, is_there: Callable[[Source], bool], most: int = MAX_HELD
+    ) -> None:
         """`is_there` says whether a file is as it was when it was added."""
         self._is_there = is_there
+        self._most = most
         self._disk = disk
         # By the part, then by dataset and path: files of equal content are one part.
         self._held: dict[str, dict[tuple[str, str], Held]] = {}
@@ -79,6 +82,12 @@ class Shelf:
 
     def put(self, *held: Held) -> None:
         """Hold these too. Write afterwards."""
+        known = {(each.dataset, each.path) for each in self.all() if not each.own}
+        fresh = {(each.dataset, each.path) for each in held if not each.own}
+        if fresh and len(known | fresh) > self._most:
+            raise Overloaded(
+                f"datasets: this peer holds {self._most} files, and no more; use others"
+            )
         for each in held:
             self._held.setdefault(each.part, {})[each.dataset, each.path] = each
 
@@ -94,11 +103,14 @@ class Shelf:
         """Hold it for nobody any more. Write afterwards."""
         self._held.pop(part, None)
 
-    def write(self) -> None:
-        """Keep it through a crash. Waits for the disk: not to be called on the loop."""
+    def encoded(self) -> bytes:
+        """What is to be kept through a crash: what is not in files of our own."""
+        return msgspec.msgpack.encode([each for each in self.all() if not each.own])
+
+    def write(self, encoded: bytes) -> None:
+        """Keep that. Waits for the disk, and one at a time."""
         disk = self._disk
-        added = [each for each in self.all() if not each.own]
-        disk.write(FRESH, msgspec.msgpack.encode(added))
+        disk.write(FRESH, encoded)
         disk.sync(FRESH)
         disk.rename(FRESH, FILE)
         disk.sync_directory()

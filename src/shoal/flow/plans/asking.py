@@ -13,7 +13,14 @@ from shoal.flow.datasets.library import Library
 from shoal.flow.jobs import Jobs
 from shoal.flow.language.expressions import Call, Constant, Dataset, Expression, Tagged
 from shoal.flow.language.grammar import parse, show
-from shoal.flow.messages import DatasetRecord, JobRecord, Plan
+from shoal.flow.messages import (
+    DatasetRecord,
+    JobRecord,
+    Plan,
+    Tags,
+    User,
+    Within,
+)
 from shoal.flow.plans.planner import Collect, plan
 
 # A plan for more takes longer than others should wait for: about 10 ms.
@@ -26,9 +33,9 @@ class Question(Struct, frozen=True):
     """What is to be computed, and how it is to be kept."""
 
     expression: str
-    tags: tuple[str, ...] = ()
-    user: str = ""
-    within_s: float = 0.0
+    tags: Tags = ()
+    user: User = ""
+    within_s: Within = 0.0
     collect: Collect = "largest"
 
 

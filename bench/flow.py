@@ -11,7 +11,6 @@ import venv
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from multiprocessing import Process
 from pathlib import Path
 from statistics import median, quantiles
 from subprocess import run as execute
@@ -27,7 +26,6 @@ from bench.comparison import (
     more_is_better,
 )
 from shoal.client import Client
-from shoal.core.machine import Address
 from tests.end_to_end.cluster import Cluster
 from tests.end_to_end.science import Lab, integers, lab
 
@@ -40,8 +38,9 @@ START_S, WITHIN_S = 120.0, 120.0
 # One after the other, and all at once.
 FEW, MANY = 50, 300
 
-# Enough for a 99th percentile, over so long that several jobs run meanwhile.
-GETS, PAUSE_S = 1000, 0.001
+# Enough for a 99th percentile; a job takes longer.
+GETS, PAUSE_S = 500, 0.001
+LARGE, LONG = 40_000_000, "sum(sin(cos(sin(cos(large)))))"
 
 
 def run(*, quick: bool) -> list[Row]:
@@ -75,11 +74,10 @@ def run(*, quick: bool) -> list[Row]:
 def peers(root: Path) -> Iterator[Lab]:
     """Three: one is asked, and holds nothing."""
     cluster = Cluster(root)
-    small = np.arange(1000) * 1.5
+    small, large = np.arange(1000) * 1.5, np.arange(LARGE) * 1.5
+    here = {"DS1": integers(1), "large": large}
     try:
-        yield lab(
-            cluster, [{}, {"DS1": integers(1)}, {"DS2": integers(2), "small": small}]
-        )
+        yield lab(cluster, [{}, here, {"DS2": integers(2), "small": small}])
     finally:
         cluster.stop()
 
@@ -185,13 +183,10 @@ def beside(ours: Lab, rounds: int) -> list[Row]:
     quiet, busy = list[list[float]](), list[list[float]]()
     for _ in range(rounds):
         quiet.append(round_trips(client))
-        working = Process(target=work, args=(ours.nodes[0].address, client.token))
-        working.start()  # In a process of its own, or ours would wait for itself.
-        try:
-            busy.append(round_trips(client))
-        finally:
-            working.terminate()
-            working.join()
+        job = ours.flow().run(LONG)
+        busy.append(round_trips(client))
+        assert job.look()["state"] == "active", "it was over before we were"
+        job.wait(WITHIN_S)
     return [
         less_is_better(
             f"GET at a peer that computes: {what}",
@@ -202,13 +197,6 @@ def beside(ours: Lab, rounds: int) -> list[Row]:
         )
         for what, pick in (("median", median), ("p99", p99))
     ]
-
-
-def work(address: Address, token: str) -> None:
-    """Ask for one sum of a million sines after the other."""
-    flow = Client(address, token, timeout_s=WITHIN_S).flow
-    while True:
-        flow.run("sum(sin(DS1) * cos(DS1))").wait(WITHIN_S)
 
 
 def round_trips(client: Client) -> list[float]:

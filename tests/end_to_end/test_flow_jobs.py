@@ -113,6 +113,16 @@ def test_4_10_one_peer_alone_computes(user: Cluster) -> None:
     assert record["moved_bytes"] == 0
 
 
+def test_use_cases_1_and_2_on_two_peers(user: Cluster) -> None:
+    both = lab(user, [{}, {"A": integers(8), "B": integers(9)}])
+    odd = {name: both.arrays[name] % 2 for name in "AB"}
+    assert np.array_equal(both.rows(both.run("real2bin(A)")), odd["A"])
+    record = both.run("real2bin(A, B)")
+    assert np.array_equal(both.rows(record), odd["A"] + odd["B"])
+    assert record["sub_op_count"] == 2
+    assert record["moved_bytes"] < 10_000
+
+
 def test_4_11_an_unknown_dataset_fails_by_name(science: Lab) -> None:
     record = science.run("real2bin(nobody)")
     assert record["state"] == "failed"

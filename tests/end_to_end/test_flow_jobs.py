@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from shoal.errors import Misuse
 from tests.end_to_end.cluster import Cluster, wait_until
 from tests.end_to_end.science import JOB_S, Lab, integers, lab, save
 
@@ -154,6 +155,26 @@ def test_what_was_added_is_known_to_all_at_once(science: Lab) -> None:
         assert science.value("sum(grown)", (n + 1) % 3) == sum(
             3 * k + 3 for k in range(n + 1)
         )
+
+
+def test_a_dataset_that_lacks_a_part_is_not_computed_with(science: Lab) -> None:
+    paths = [
+        save(science.cluster.root / "thirds", f"third-{n}", np.arange(n, n + 2))
+        for n in range(3)
+    ]
+
+    def add(n: int, **wish: int) -> None:
+        science.flow(n).add(str(paths[n]), name="thirds", place=n, **wish)
+
+    add(0, expected=3)
+    add(2, expected=3)
+    record = science.run("sum(thirds)")
+    assert record["state"] == "failed"
+    assert "part 2 of 3" in record["reason"]
+    with pytest.raises(Misuse, match="3 parts"):
+        add(1, expected=4)
+    add(1)
+    assert science.value("sum(thirds)") == 1 + 3 + 5
 
 
 def test_4_15_a_million_numbers_move_as_a_stream(science: Lab) -> None:

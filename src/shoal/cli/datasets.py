@@ -68,7 +68,8 @@ def add(
     """
     if part and paths:
         raise Misuse(f"part {part}: it is of one file; add each file by itself")
-    wishes = {"name": name, "tags": list(tag), "place": _place(part)}
+    place, expected = _place(part)
+    wishes = {"name": name, "tags": list(tag), "place": place, "expected": expected}
     wishes |= {"replace": replace, "user": getpass.getuser()}
     flow = which.client(max(options.timeout, HASH_S)).flow
     added: dict[str, dict[str, Any]] = {}
@@ -139,13 +140,13 @@ def _target(name: str, to: Path | None, *, force: bool) -> Path:
     return target
 
 
-def _place(part: str) -> int | None:
-    """I of I/N, counted from 0."""
+def _place(part: str) -> tuple[int | None, int | None]:
+    """I of I/N, counted from 0, and N."""
     if not part:
-        return None
+        return None, None
     number, _, count = part.partition("/")
     if number.isdecimal() and count.isdecimal() and 0 < int(number) <= int(count):
-        return int(number) - 1
+        return int(number) - 1, int(count)
     raise Misuse(f"part {part}: it is written I/N, such as 2/5; correct it")
 
 
@@ -165,7 +166,9 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     return (
         *(record["name"], f"{record['rows']:,}", record["type"]),
         bytes_of(record["size_bytes"]),
-        f"{len(parts)}" + (f", {missing} missing" if missing else ""),
+        f"{len(parts)}"
+        + (f" of {record['expected']}" if record["expected"] else "")
+        + (f", {missing} missing" if missing else ""),
         *(" ".join(holders), " ".join(record["tags"])),
     )
 

@@ -76,11 +76,18 @@ class DatasetRecord(Struct, frozen=True):
     user: User = ""
     job: Id | None = None  # Whose result it is.
     made: float = 0.0  # Seconds since 1970.
+    expected: Count | None = None  # So many places there are, if its owner said so.
 
     @property
     def rows(self) -> int:
         """Of all parts together."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def lacks(self) -> list[int]:
+        """Places of which no part was added."""
+        there = [part.place for part in self.parts]
+        return [each for each in range(self.expected or 0) if each not in there]
 
     @property
     def size_bytes(self) -> int:

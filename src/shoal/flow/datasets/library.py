@@ -30,6 +30,7 @@ from shoal.flow.language.expressions import Dataset
 from shoal.flow.language.notation import show
 from shoal.flow.messages import (
     MAX_NAME,
+    MAX_PARTS,
     Count,
     DatasetRecord,
     Form,
@@ -62,6 +63,7 @@ class Wish(Struct, frozen=True):
     name: Annotated[str, Meta(max_length=MAX_NAME)] = ""
     tags: Tags = ()
     place: Count | None = None  # Which part of the dataset it is, counted from 0.
+    expected: Annotated[int, Meta(ge=1, le=MAX_PARTS)] | None = None  # Of how many.
     replace: bool = False
     user: User = ""
 
@@ -214,7 +216,8 @@ class Library:
             left = parted(record, self._me, gone) if gone else record
             if not left.parts:
                 left = replace(left, form=form)
-            return replace(joined(left, form, parts), tags=tags)
+            expected = _expected(record, wish)
+            return replace(joined(left, form, parts), tags=tags, expected=expected)
 
         record = await self._change(empty, change)
         self._shelf.drop(record.id, *gone)
@@ -239,6 +242,16 @@ class Library:
                 continue
             return new
         raise Conflict(f"dataset {empty.name}: too many peers change it; add it again")
+
+
+def _expected(record: DatasetRecord, wish: Wish) -> int | None:
+    """How many parts there are to be: who says so must agree with those before."""
+    if wish.expected and record.expected not in (None, wish.expected):
+        raise Misuse(
+            f"dataset {record.name}: it was said to have {record.expected} parts, and "
+            f"not {wish.expected}; correct --part, or give it another --name"
+        )
+    return wish.expected or record.expected
 
 
 def _disagreement(root: Path, held: list[tuple[Part, Form, str | None]]) -> str:

@@ -8,7 +8,7 @@ from random import Random
 from msgspec import Struct
 
 from shoal.core.machine import PeerId
-from shoal.errors import Misuse, NotFound
+from shoal.errors import Missing, Misuse, NotFound
 from shoal.flow.datasets.library import Library
 from shoal.flow.jobs import Jobs
 from shoal.flow.language.expressions import Call, Constant, Dataset, Expression, Tagged
@@ -67,6 +67,12 @@ class Asked:
             found = await self._find(leaf)
             if isinstance(found, Constant):
                 numbers[leaf] = found
+            elif found.lacks:
+                first, most = found.lacks[0] + 1, found.expected
+                raise Missing(
+                    f"dataset {found.name}: part {first} of {most} was not added yet; "
+                    f"add it with --part {first}/{most}"
+                )
             else:
                 records[leaf] = found
         expression = _filled(expression, numbers)

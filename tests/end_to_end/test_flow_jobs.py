@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from shoal.errors import Misuse
+from shoal.errors import Missing, Misuse
 from tests.end_to_end.cluster import Cluster, wait_until
 from tests.end_to_end.science import JOB_S, Lab, integers, lab, save
 
@@ -171,6 +171,8 @@ def test_a_dataset_that_lacks_a_part_is_not_computed_with(science: Lab) -> None:
     record = science.run("sum(thirds)")
     assert record["state"] == "failed"
     assert "part 2 of 3" in record["reason"]
+    with pytest.raises(Missing, match="part 2 of 3"):
+        science.flow().array("thirds")
     with pytest.raises(Misuse, match="3 parts"):
         add(1, expected=4)
     add(1)

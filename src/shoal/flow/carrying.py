@@ -105,7 +105,7 @@ class Carrier:
             path.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
-        """Take up results of earlier lives, and remove the rest; off the loop."""
+        """Take up what earlier lives made, and remove the rest, before anybody asks."""
         for left in self._scratch.iterdir():
             left.unlink()
         self._shelf.put(*left_over(self._results))
@@ -273,13 +273,12 @@ class Carrier:
             if made.driver == driver and not made.part:
                 self._drop(key)  # What may be of a result waits for the job's end.
 
-    def unknown(self, known: Callable[[str], bool]) -> list[Held]:
+    async def unknown(self, known: Callable[[str], bool]) -> list[Held]:
         """Results of datasets that nobody knows, though they had the time."""
-        return [
-            held
-            for held in self._shelf.all()
-            if held.own and not known(held.dataset) and age_s(held) > ORPHAN_S
-        ]
+        own = [each for each in self._shelf.all() if each.own]
+        found = [each for each in own if not known(each.dataset)]
+        ages = [await asyncio.to_thread(age_s, each) for each in found]
+        return [h for h, age in zip(found, ages, strict=True) if age > ORPHAN_S]
 
     def remove(self, held: Held) -> None:
         """Hold a result no more."""

@@ -117,6 +117,7 @@ class FlowService:
         self._workers = Workers(count, fail, memory_bytes=memory_bytes)
         self._shelf = Shelf(disk, is_there)
         self._carrier = Carrier(me, self._workers, self._shelf, network, directory)
+        self._carrier.sweep()
         self._rows = self._carrier.rows
         self._ends = Ends(records)
         self._driver = Driver(me, network, records, self._carrier, self._ends, fail)
@@ -141,7 +142,6 @@ class FlowService:
         """Begin to work; add these files and folders."""
         self._jobs.start()
         self.library.start()
-        await asyncio.to_thread(self._carrier.sweep)
         await self._workers.start()
         for job in self._jobs.open(self._me):  # Our last life drove it.
             reason = f"its driver, {self._me}, restarted"
@@ -326,8 +326,7 @@ class FlowService:
         """Remove results that no record speaks of: their drivers died."""
         while True:
             await asyncio.sleep(TIDY_S)
-            unknown = self._carrier.unknown
-            for held in await asyncio.to_thread(unknown, self.library.has):
+            for held in await self._carrier.unknown(self.library.has):
                 with suppress(ShoalError):
                     if not await self._records.read("dataset", held.dataset):
                         self._carrier.remove(held)

@@ -134,8 +134,9 @@ def told(job: JobRecord, *, plan: bool = True) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(job)
     found["sub_op_count"] = len(job.subs)
     found["value"] = _plain(job.value.value) if job.value else None
-    if job.dataset and job.plan:
-        found["rows"] = sum(job.plan.steps[number].rows for number in job.plan.pieces)
+    if job.dataset and job.plan and job.plan.steps:  # Of thousands none are kept.
+        pieces = frozenset(job.plan.pieces)
+        found["rows"] = sum(e.rows for e in job.plan.steps if e.number in pieces)
         found["type"] = shown(job.plan.form)
     if not plan:
         del found["plan"]

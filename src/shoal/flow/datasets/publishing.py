@@ -12,7 +12,7 @@ from hashlib import blake2b
 from msgspec.structs import replace
 
 from shoal.core.machine import PeerId
-from shoal.errors import Misuse
+from shoal.errors import Missing, Misuse
 from shoal.flow.messages import MAX_HOLDERS, MAX_PARTS, DatasetRecord, Form, Part
 
 _DIGITS = re.compile(r"([0-9]+)")
@@ -60,6 +60,16 @@ def parted(record: DatasetRecord, holder: PeerId, parts: list[str]) -> DatasetRe
             left.append(part)
     gone = len(left) != len(record.parts)
     return replace(record, parts=tuple(left), version=record.version + gone)
+
+
+def refuse_incomplete(record: DatasetRecord) -> None:
+    """Who was promised three parts is not given two in silence."""
+    if record.lacks:
+        first, most = record.lacks[0] + 1, record.expected
+        raise Missing(
+            f"dataset {record.name}: part {first} of {most} was not added yet; "
+            f"add it with --part {first}/{most}"
+        )
 
 
 def shown(form: Form) -> str:

@@ -54,5 +54,8 @@ def left_over(directory: Path) -> list[Held]:
 
 
 def age_s(held: Held) -> float:
-    """How long ago it was written."""
-    return time.time() - os.stat(held.path).st_mtime
+    """How long ago it was written; nothing if it has gone."""
+    try:
+        return time.time() - os.stat(held.path).st_mtime
+    except OSError:
+        return 0.0

@@ -75,7 +75,7 @@ class Rows:
         self, peer: PeerId, wanted: Wanted, size_bytes: int, to: Path
     ) -> None:
         """Into a new file, which is removed if they do not all come."""
-        file = await asyncio.to_thread(to.open, "xb", 0)
+        file = await asyncio.to_thread(to.open, "xb")
         try:
             async for chunk in self.take(peer, wanted, size_bytes):
                 await asyncio.to_thread(file.write, chunk)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from shoal.core.machine import PeerId
 from shoal.errors import Missing, ShoalError
+from shoal.flow.datasets.publishing import refuse_incomplete
 from shoal.flow.datasets.rows import Rows, check, read
 from shoal.flow.messages import DatasetRecord, Part, Source, Wanted, row_bytes
 from shoal.flow.work.npy import npy_head
@@ -38,6 +39,7 @@ class Whole:
 
     async def check(self) -> None:
         """Raise, in words, what can be told before the first byte is sent."""
+        refuse_incomplete(self.record)
         present = self._present()
         for part in self.record.parts:
             if self._me in part.holders:

@@ -99,10 +99,6 @@ class Shelf:
             if left:
                 self._held[part] = left
 
-    def forget(self, part: str) -> None:
-        """Hold it for nobody any more. Write afterwards."""
-        self._held.pop(part, None)
-
     def encoded(self) -> bytes:
         """What is to be kept through a crash: what is not in files of our own."""
         return msgspec.msgpack.encode([each for each in self.all() if not each.own])

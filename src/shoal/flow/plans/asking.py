@@ -8,8 +8,9 @@ from random import Random
 from msgspec import Struct
 
 from shoal.core.machine import PeerId
-from shoal.errors import Missing, Misuse, NotFound
+from shoal.errors import Misuse, NotFound
 from shoal.flow.datasets.library import Library
+from shoal.flow.datasets.publishing import refuse_incomplete
 from shoal.flow.jobs import Jobs
 from shoal.flow.language.expressions import Call, Constant, Dataset, Expression, Tagged
 from shoal.flow.language.grammar import parse, show
@@ -67,13 +68,8 @@ class Asked:
             found = await self._find(leaf)
             if isinstance(found, Constant):
                 numbers[leaf] = found
-            elif found.lacks:
-                first, most = found.lacks[0] + 1, found.expected
-                raise Missing(
-                    f"dataset {found.name}: part {first} of {most} was not added yet; "
-                    f"add it with --part {first}/{most}"
-                )
             else:
+                refuse_incomplete(found)
                 records[leaf] = found
         expression = _filled(expression, numbers)
         present = {peer: 0 for peer in self._present() if peer not in without}

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from select import select
+from socket import socket, socketpair
 from typing import Any
 
 from shoal.cli.footprint import Footprint
@@ -92,13 +93,12 @@ def run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
     except BaseException:
         stop(children)
         raise
-    if not detach:  # Who is told how to stop us may do so at once.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    woken = None if detach else _listen()  # Who is told how to stop us may at once.
     if options.json:
         print(json.dumps([*there, *told]), flush=True)
     else:
         _print_all(told, there, stays=not detach)
-    return 0 if detach else _stay(children)
+    return _stay(children, woken) if woken else 0
 
 
 def _missing(plans: list[Plan]) -> tuple[list[Plan], list[dict[str, Any]]]:
@@ -229,10 +229,20 @@ def _print_all(
     )
 
 
-def _stay(children: list[Child]) -> int:
+def _listen() -> socket:
+    """Where signals are told from now on, whichever thread of ours they meet."""
+    woken, wakes = socketpair()
+    wakes.setblocking(False)
+    signal.set_wakeup_fd(wakes.detach())
+    for number in _AWAITED:
+        signal.signal(number, lambda *_: None)
+    return woken
+
+
+def _stay(children: list[Child], woken: socket) -> int:
     """Stay until Ctrl-C, then stop them all."""
     while any(child.process.poll() is None for child in children):
-        if signal.sigwait(_AWAITED) != signal.SIGCHLD:
+        if set(woken.recv(64)) != {signal.SIGCHLD}:
             break
     return stop(children)
 

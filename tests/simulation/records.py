@@ -18,7 +18,8 @@ from shoal.table.protocol import Table
 from shoal.table.records.facts import Answered, GaveUp, RecordsFact
 from shoal.table.records.messages import Answer, RecordsMessage, What
 from shoal.table.records.protocol import Archive, RecordsEffects
-from shoal.table.storage import Log, survivors
+from shoal.table.recovery import Remains
+from shoal.table.storage import Log
 
 # What tells apart lives and peers; seconds since 1970 do in the real world.
 BEGAN = 1000
@@ -36,7 +37,7 @@ class Clerk:
         ballot = Ballot(view=1, counter=1, peer=name, start=since)
         table = Table(ballot, rng, logged=True)
         log = Log(town.disks[name], name, rng, segment_bytes=5000, worth_bytes=9000)
-        for key, entry in survivors(log.recover()).items():
+        for key, entry in Remains(log.recover()).entries.items():
             table.load(key, entry)
         self._table = table
         self._committer = Committer(table, log, self, sync=True)

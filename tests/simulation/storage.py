@@ -19,7 +19,8 @@ from shoal.sim.disk import Crash, SimulatedDisk
 from shoal.table.committer import Committer, Job, Lane
 from shoal.table.messages import Ballot
 from shoal.table.protocol import Table
-from shoal.table.storage import Log, survivors
+from shoal.table.recovery import Remains
+from shoal.table.storage import Log
 
 PEER = PeerId("p")
 KEYS = [b"key%d" % n for n in range(9)]
@@ -134,7 +135,7 @@ class Life:
         self.log = Log(
             disk, PEER, rng, segment_bytes=SEGMENT_BYTES, worth_bytes=WORTH_BYTES
         )
-        for key, entry in survivors(self.log.recover()).items():
+        for key, entry in Remains(self.log.recover()).entries.items():
             self.table.load(key, entry)
         self.committer = Committer(
             self.table, self.log, self, sync=sync, portion_bytes=PORTION_BYTES

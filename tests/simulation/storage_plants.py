@@ -1,6 +1,6 @@
 """Faults to plant in the table's storage, each of which the tests must find."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from shoal.errors import NoSpace
 from shoal.sim.disk import SimulatedDisk
 from shoal.table import committer, log, storage
 from shoal.table.committer import Committer, Job
-from shoal.table.messages import Group
+from shoal.table.messages import Item
 from shoal.table.portions import portions
 from shoal.table.protocol import Table
 from shoal.table.storage import FRESH_SEGMENT, FreshCheckpoint, Log
@@ -119,12 +119,12 @@ def a_refusal_leaves_the_checkpoint_be(patch: pytest.MonkeyPatch) -> None:
 
 
 def replayed_in_the_wrong_order(patch: pytest.MonkeyPatch) -> None:
-    honest = log.Segment.groups
+    honest = log.Segment.items
 
-    def backwards(self: log.Segment, end: float) -> list[Group]:
+    def backwards(self: log.Segment, end: float) -> list[Item]:
         return honest(self, end)[::-1]
 
-    patch.setattr(log.Segment, "groups", backwards)
+    patch.setattr(log.Segment, "items", backwards)
 
 
 def a_bad_checksum_is_accepted(patch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def a_restart_trusts_what_only_the_cache_holds(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(log.Segment, "unproven", lambda _: [])
     honest = Log._begin_segment
 
-    def trusting(self: Log, previous_bytes: int, again: list[Group]) -> None:
+    def trusting(self: Log, previous_bytes: int, again: Sequence[Item]) -> None:
         if self._number and not self._place:
             name = storage._segment(self._number)
             data = self._disk.read(name)
@@ -188,7 +188,7 @@ def it_goes_on_after_a_failure(patch: pytest.MonkeyPatch) -> None:
 
 
 def half_of_what_there_is_is_written_down(patch: pytest.MonkeyPatch) -> None:
-    def first(table: Table, size_bytes: int) -> Iterator[list[Group]]:
+    def first(table: Table, size_bytes: int) -> Iterator[list[Item]]:
         yield next(portions(table, size_bytes), [])
 
     patch.setattr(committer, "portions", first)

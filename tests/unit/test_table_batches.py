@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from shoal.core.machine import PeerId
-from shoal.table import protocol
-from shoal.table.messages import Ballot
+from shoal.table import ledger
+from shoal.table.messages import Ballot, Group
 from shoal.table.protocol import Table
 
 BATCH_BYTES = 10_000
@@ -14,8 +14,8 @@ BATCH_BYTES = 10_000
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
-    monkeypatch.setattr(protocol, "BATCH_BYTES", BATCH_BYTES)
-    monkeypatch.setattr(protocol, "BURDEN_BYTES", 2.5 * BATCH_BYTES)
+    monkeypatch.setattr(ledger, "BATCH_BYTES", BATCH_BYTES)
+    monkeypatch.setattr(ledger, "BURDEN_BYTES", 2.5 * BATCH_BYTES)
     return Table(Ballot(1, 1, PeerId("me"), 1), Random(1), logged=True)
 
 
@@ -48,11 +48,12 @@ def test_changes_are_committed_in_order_in_batches_of_bounded_size(
     tickets, copy = [], dict[bytes, bytes | None]()
     while batch := table.take():
         tickets.append(batch.ticket)
-        for group in batch.groups:
+        groups = [each for each in batch.items if isinstance(each, Group)]
+        for group in groups:
             if group.flushed:
                 copy.clear()
             copy.update({record[1]: record[4] for record in group.records})
-        sizes = [len(r[4] or b"") for g in batch.groups for r in g.records]
+        sizes = [len(r[4] or b"") for g in groups for r in g.records]
         assert sum(sizes[:-1]) < BATCH_BYTES
         told.clear()
         table.committed(batch.ticket)

@@ -12,7 +12,8 @@ from shoal.errors import DirectoryDamaged, NoSpace
 from shoal.sim.disk import SimulatedDisk
 from shoal.table import log
 from shoal.table.messages import NEVER, Ballot, Group
-from shoal.table.storage import FRESH_CHECKPOINT, FRESH_SEGMENT, Log, survivors
+from shoal.table.recovery import Remains
+from shoal.table.storage import FRESH_CHECKPOINT, FRESH_SEGMENT, Log
 
 PEER = PeerId("p")
 BALLOT = Ballot(view=1, counter=1, peer=PEER, start=1)
@@ -26,7 +27,7 @@ def changes(*pairs: tuple[bytes, bytes | None]) -> list[Group]:
 
 def opened(disk: SimulatedDisk, peer: PeerId = PEER) -> tuple[Log, dict[bytes, bytes]]:
     kept = Log(disk, peer, Random(len(disk.names())))
-    entries = survivors(kept.recover())
+    entries = Remains(kept.recover()).entries
     return kept, {key: entry.value for key, entry in entries.items()}
 
 
@@ -206,7 +207,7 @@ def test_a_directory_of_another_peer_is_refused() -> None:
 def test_another_format_is_refused() -> None:
     opening = log.Opening(log.FORMAT + 1, PEER, 1, 5)
     disk = altered(SimulatedDisk(), FIRST, log.opening_frame(opening))
-    with pytest.raises(DirectoryDamaged, match="format is 3, this program's 2; run"):
+    with pytest.raises(DirectoryDamaged, match="format is 4, this program's 3; run"):
         found(disk)
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Literal, Protocol
 
 from shoal.errors import NoSpace
-from shoal.table.messages import Group
+from shoal.table.messages import Item
 from shoal.table.portions import PORTION_BYTES, portions
 from shoal.table.protocol import Table
 from shoal.table.storage import Storage
@@ -45,7 +45,7 @@ class Job:
 class _Checkpoint:
     """One on its way."""
 
-    portions: Iterator[list[Group]] | None = None  # Once it is begun.
+    portions: Iterator[list[Item]] | None = None  # Once it is begun.
     rests_on: int | None = None  # The last batch it may hold, once all is in.
     void: bool = False  # It may hold what was refused, or there was no room.
     ending: bool = False
@@ -133,7 +133,7 @@ class Committer:
         batch = self._table.take()
         if batch is None:
             return None
-        commit = partial(self._storage.commit, batch.groups, sync=self._sync)
+        commit = partial(self._storage.commit, batch.items, sync=self._sync)
         return Job("log", commit, partial(self._settle, batch.ticket), self._refuse)
 
     def _settle(self, ticket: int) -> None:
@@ -150,7 +150,7 @@ class Committer:
         """Nothing that is under way was done."""
         if self._checkpoint and not self._checkpoint.ending:
             self._checkpoint.void = True
-        last = self._table.refused()
+        last = self._table.refused(f"NOSPACE {error}")
         self._audience.release(0, last, f"NOSPACE {error}")
 
     # The checkpoint

@@ -12,7 +12,7 @@ bad frame beyond that was never acknowledged and ends the file; a bad frame befo
 damage. After the log-structured stores, Bitcask above all.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from struct import Struct as Layout
 
@@ -22,9 +22,9 @@ from xxhash import xxh3_64_intdigest
 
 from shoal.core.machine import PeerId
 from shoal.errors import DirectoryDamaged
-from shoal.table.messages import Group
+from shoal.table.messages import Group, Item
 
-FORMAT = 2
+FORMAT = 3
 
 _MARK = b"\xf5SHL"
 _HEAD = Layout("<4sIIQ")
@@ -49,14 +49,14 @@ class Opening(Struct, frozen=True, tag="opening", array_like=True):
     salt: int
     after: int = 0  # The salt of the file before.
     previous_bytes: int = 0
-    again: list[Group] = []
+    again: Sequence[Item] = []
 
 
 class Commit(Struct, frozen=True, tag="commit", array_like=True):
     """What was committed together, and how much of the file was safe before it."""
 
     safe_bytes: int
-    groups: list[Group]
+    items: Sequence[Item]
 
 
 class Closing(Struct, frozen=True, tag="closing", array_like=True):
@@ -134,14 +134,14 @@ class Segment:
     good_bytes: int  # Up to here every frame is whole.
     safe_bytes: int  # Up to here every frame was safe, by what others say.
 
-    def groups(self, end: float) -> list[Group]:
+    def items(self, end: float) -> list[Item]:
         """What it says up to there."""
         before = [commit for commit, place in self.commits if place <= end]
-        return [*self.opening.again, *_groups(before)]
+        return [*self.opening.again, *_items(before)]
 
-    def unproven(self) -> list[Group]:
+    def unproven(self) -> list[Item]:
         """What it says that may not be safe."""
-        return list(_groups(c for c, place in self.commits if place > self.safe_bytes))
+        return list(_items(c for c, place in self.commits if place > self.safe_bytes))
 
     def expect_whole(self, needed: int) -> None:
         """It is damaged if it is not whole up to there."""
@@ -186,14 +186,14 @@ class Checkpoint:
         self._name = name
         self.opening, self.length = _opened(read, name, peer, number)
 
-    def groups(self) -> Iterator[Group]:
+    def items(self) -> Iterator[Item]:
         """All that it says: it is whole to its end, or damaged."""
         records, closing = 0, None
         for body, place in _frames(self._read, self.opening.salt, self.length):
             self.length, closing = place, body
             if isinstance(body, Commit):
-                records += count(body.groups)
-                yield from body.groups
+                records += count(body.items)
+                yield from body.items
         whole = isinstance(closing, Closing) and closing.records == records
         whole = whole and not self._read(self.length, 1)
         expect(whole, self._name, f"it is whole to byte {self.length} only")
@@ -214,14 +214,14 @@ def _opened(read: Reader, name: str, peer: PeerId, number: int) -> tuple[Opening
     return opening, HEAD_BYTES + len(body)
 
 
-def _groups(commits: Iterable[Commit]) -> Iterator[Group]:
+def _items(commits: Iterable[Commit]) -> Iterator[Item]:
     for commit in commits:
-        yield from commit.groups
+        yield from commit.items
 
 
-def count(groups: Iterable[Group]) -> int:
+def count(items: Iterable[Item]) -> int:
     """How many records they hold."""
-    return sum(len(group.records) for group in groups)
+    return sum(len(each.records) for each in items if isinstance(each, Group))
 
 
 def expect(held: bool, name: str, cause: str) -> None:

@@ -2,11 +2,13 @@
 them. The same words are in memory, in the log and, between peers, on the wire.
 """
 
-from typing import Literal
+from typing import Literal, NewType
 
 from msgspec import Struct
 
 from shoal.core.machine import PeerId
+
+Voter = NewType("Voter", str)
 
 MAX_KEY_BYTES = 64 << 10
 MAX_VALUE_BYTES = 8 << 20
@@ -45,7 +47,7 @@ class Entry(Struct, frozen=True, gc=False):
 Record = tuple[int, bytes, int, int, bytes | None]
 
 
-class Group(Struct, frozen=True, array_like=True):
+class Group(Struct, frozen=True, array_like=True, tag=0):
     """Records of one tenure, in the order they were made.
 
     `flushed`: all keys older than these records are gone.
@@ -54,3 +56,78 @@ class Group(Struct, frozen=True, array_like=True):
     ballot: Ballot
     records: list[Record]
     flushed: bool = False
+
+
+class Grave(Struct, frozen=True, gc=False):
+    """What a key has that was deleted where others keep copies: it is not forgotten.
+
+    Else a copy that missed the deletion would bring the old value back.
+    """
+
+    ballot: Ballot
+    sequence: int
+
+
+# Sixteen neighbouring slots are placed, owned and moved together.
+UNIT_BITS = 4
+UNITS = SLOTS >> UNIT_BITS
+
+
+# What a peer has bound itself to, in the log between its records, in order.
+
+
+class Birth(Struct, frozen=True, array_like=True, tag=1):
+    """When this log began: who has lost one is somebody else."""
+
+    start: int
+
+
+class Promise(Struct, frozen=True, array_like=True, tag=2):
+    """Nothing is accepted for these units under a lower ballot any more."""
+
+    ballot: Ballot
+    units: list[int]
+
+
+class Sealing(Struct, frozen=True, array_like=True, tag=3):
+    """These units have moved, in that view: only their new replicas count."""
+
+    view: int
+    units: list[int]
+
+
+class Forgetting(Struct, frozen=True, array_like=True, tag=4):
+    """Nothing before this counts for these units: others keep them."""
+
+    units: list[int]
+
+
+class Member(Struct, frozen=True, array_like=True):
+    """Who votes and keeps copies, and on which machine.
+
+    A voter is a peer with its log: `name~birth`.
+    """
+
+    voter: Voter
+    host: str
+
+
+class View(Struct, frozen=True, array_like=True, tag=5):
+    """The members of the table that the members before them agreed on; eldest first."""
+
+    number: int
+    members: tuple[Member, ...]
+    replicas: int = 3
+
+
+class Vote(Struct, frozen=True, array_like=True, tag=6):
+    """What a member has promised and accepted of the view that comes next."""
+
+    number: int
+    promised: Ballot
+    accepted: Ballot | None = None
+    view: View | None = None
+
+
+Note = Birth | Promise | Sealing | Forgetting | View | Vote
+Item = Group | Note

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from shoal.table.messages import SLOTS, Ballot, Group, Record
+from shoal.table.messages import NEVER, UNITS, Ballot, Entry, Group, Item, Record
 from shoal.table.protocol import Table
 
 # Gathering so much holds the loop for a millisecond, and a disk takes a few to sync it.
@@ -12,18 +12,24 @@ PORTION_BYTES = 1 << 20
 RECORD_BYTES = 1 << 10
 
 
-def portions(table: Table, size_bytes: int = PORTION_BYTES) -> Iterator[list[Group]]:
-    """Every key as it is when its slot's turn comes: later changes are in the log."""
+def portions(table: Table, size_bytes: int = PORTION_BYTES) -> Iterator[list[Item]]:
+    """Every key as it is when its unit's turn comes: later changes are in the log."""
     portion: dict[Ballot, list[Record]] = {}
     weight = 0
-    for slot in range(SLOTS):
-        entries = table.slots[slot]
-        for key, entry in list(entries.items()) if entries else ():
-            record = (slot, key, entry.sequence, entry.deadline_ms, entry.value)
-            portion.setdefault(entry.ballot, []).append(record)
-            weight += RECORD_BYTES + len(key) + len(entry.value)
+    for unit in range(UNITS):
+        for slot, key, copy in list(table.copies(unit)):
+            record: Record
+            if isinstance(copy, Entry):
+                record = (slot, key, copy.sequence, copy.deadline_ms, copy.value)
+                weight += len(copy.value)
+            else:
+                record = (slot, key, copy.sequence, NEVER, None)
+            portion.setdefault(copy.ballot, []).append(record)
+            weight += RECORD_BYTES + len(key)
             if weight >= size_bytes:
                 yield [Group(ballot, records) for ballot, records in portion.items()]
                 portion, weight = {}, 0
     if portion:
         yield [Group(ballot, records) for ballot, records in portion.items()]
+    if bonds := table.bonds():
+        yield list(bonds)

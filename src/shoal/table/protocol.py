@@ -1,38 +1,45 @@
 """The table: what each key has, who may say so, and when it may be told.
 
-One owner of all slots: an answer is a lookup, a change is a line in the batch that is
-committed next. The invariant: nothing is told before all it rests on is committed. A
-change is seen at once by the next command, but every answer names the batch it rests
-on, and leaves when that one is safe; if it cannot be made safe, the table is again as
-before it, and nobody was told otherwise.
+An answer is a lookup, a change is a line in the batch that is committed next. The
+invariant: nothing is told before all it rests on is safe. A change is seen at once by
+the next command, but every answer names the batch it rests on, and leaves when that one
+is safe; if it cannot be made safe, the table is again as before it, and nobody was told
+otherwise.
+
+A batch is safe when our own disk has kept it, and where others keep copies too, when
+enough of them say that they hold it and that we still own what it read and changed: so
+every answer about such a unit rests on a batch, even if it only read. Whoever asks
+about a unit that is not open here is not to be answered here.
 """
 
 from binascii import crc_hqx
-from bisect import bisect
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import accumulate, islice
+from itertools import islice
 from random import Random
-from typing import Protocol
 
+from shoal.table.batches import Before, Copy, Flushed, Forgotten, Slot
+from shoal.table.crowd import Crowd
 from shoal.table.deadlines import Deadlines
-from shoal.table.messages import NEVER, SLOTS, Ballot, Entry, Group, Record
-from shoal.table.slots import slot_of
-
-Slot = dict[bytes, Entry]
+from shoal.table.ledger import Ledger
+from shoal.table.messages import (
+    NEVER,
+    SLOTS,
+    UNIT_BITS,
+    UNITS,
+    Ballot,
+    Entry,
+    Forgetting,
+    Grave,
+    Group,
+    Item,
+    Record,
+)
+from shoal.table.slots import slot_of, slots_of
 
 # Ended keys are dropped in portions, so that nobody waits for a million of them.
 # It takes about a millisecond.
 EXPIRE_AT_ONCE = 512
-
-# A batch is written in one piece, which takes a disk half a second. With the longest
-# record it stays far below the 4 GiB that a frame of the log can have.
-BATCH_BYTES = 64 << 20
-
-# More than this is not to wait for the disk: nobody should ask for more changes then.
-BURDEN_BYTES = 64 << 20
 
 # What a change takes in memory until it is safe, beside its key and value.
 CHANGE_BYTES = 256
@@ -44,69 +51,34 @@ FLUSH_BYTES = 80 * SLOTS
 RANDOM_TRIES = 32
 
 
-@dataclass(slots=True)
-class Batch:
-    """What is committed together: the changes, and how to take each back."""
-
-    ticket: int
-    weight: int = 0  # In bytes.
-    groups: list[Group] = field(default_factory=list)
-    undo: list["Entry | _Flushed | None"] = field(default_factory=list)
-    flushes: list[int] = field(default_factory=list)  # When, in the order of changes.
-    # What is told when it is safe: what happened to keys, what was published.
-    news: list[Callable[[], object]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Flushed:
-    """All there was."""
-
-    slots: list[Slot]
-    size: int
-
-
-class Feed(Protocol):
-    """Who is told of every change when it is safe."""
-
-    def changed(self, key: bytes, value: bytes | None, sequence: int) -> None:
-        """A key has that now."""
-
-    def flushed(self, sequence: int) -> None:
-        """No key has anything now."""
-
-
-class Table:
-    """The keys of one peer that owns all slots."""
+class Table(Ledger):
+    """The keys of one peer: those it answers for, and copies of those of others."""
 
     def __init__(self, ballot: Ballot, rng: Random, *, logged: bool) -> None:
-        """`logged`: changes are committed to a log before anybody is told of them."""
+        """It is all ours, under that ballot, until somebody says otherwise.
+
+        `logged`: changes are committed to a log before anybody is told of them.
+        """
+        super().__init__()
         self.slots: list[Slot] = [{} for _ in range(SLOTS)]
         self.size = 0
         self.now_ms = 0
-        # The batch that the answers given since `begin` rest on; 0 if on none.
-        self.rests_on = 0
-        # Changed and not yet safe: which batch makes it so.
-        self.dirty: dict[bytes, int] = {}
-        self._flushed_by = 0  # So is every key there was, if that batch is not safe.
         # Told what happened to keys, if anybody listens: the event and the key.
         self.told: Callable[[str, bytes], None] | None = None
-        self.feed: Feed | None = None
-        self._ballot = ballot
-        self._rng = rng
+        # Under which tenure each unit is changed, and which units are answered for.
+        self.ballots = [ballot] * UNITS
+        self.opened = [True] * UNITS
+        # Where others keep copies, what a batch reads and changes must be told of.
+        self.shared = False
+        self.graves: list[dict[bytes, Grave]] = [{} for _ in range(UNITS)]
+        # What the peer is bound to beside what it holds, for the log.
+        self.bonds: Callable[[], Sequence[Item]] = tuple
         self.logged = logged
         self.sequence = 0
-        self._open = Batch(1)
-        self._burden = 0  # Bytes of changes that are not safe yet.
-        self._records: list[Record] = []
-        self._closed: deque[Batch] = deque()  # Full, and to be committed next.
-        self._committing: deque[Batch] = deque()
+        self._rng = rng
+        self.sequence = 0
         self._deadlines = Deadlines(self._stands)
-        self._crowded, self._crowd_ms = [0], -1  # Counted for RANDOMKEY, and when.
-
-    @property
-    def burdened(self) -> bool:
-        """Is so much not safe yet that nobody should ask for more changes now?"""
-        return self._burden > BURDEN_BYTES
+        self._crowd = Crowd(rng)
 
     # Time
 
@@ -124,13 +96,17 @@ class Table:
         """Drop some of the keys that have ended."""
         self.begin(now)
         for key in self._deadlines.take_due(self.now_ms, EXPIRE_AT_ONCE):
-            self._end(key)
+            if self.opened[slot_of(key) >> UNIT_BITS]:  # Else its owner ends it.
+                self._end(key)
 
     # One key
 
     def find(self, key: bytes) -> Entry | None:
         """What a key has, if anything."""
-        entry = self.slots[slot_of(key)].get(key)
+        slot = slot_of(key)
+        entry = self.slots[slot].get(key)
+        if self.shared:
+            self.read(slot >> UNIT_BITS)
         if key in self.dirty:
             self.rests_on = max(self.rests_on, self.dirty[key])
         if entry is None and self._flushed_by:
@@ -148,12 +124,19 @@ class Table:
         entries = self.slots[slot]
         before = entries.get(key)
         self.sequence = sequence = self.sequence + 1
-        entries[key] = Entry(value, deadline_ms, self._ballot, sequence)
+        entries[key] = Entry(value, deadline_ms, self.ballots[slot >> 4], sequence)
         if deadline_ms:
             self._deadlines.add(key, deadline_ms)
         if self.logged:
+            if self.shared:
+                self._open.units[slot >> 4] = None
+                grave = (
+                    self.graves[slot >> 4].pop(key, None) if before is None else None
+                )
+                self._open.undo.append(before or grave)
+            else:
+                self._open.undo.append(before)
             self._records.append((slot, key, sequence, deadline_ms, value))
-            self._open.undo.append(before)
             self.dirty[key] = self.rests_on = self._open.ticket
             self._weigh(CHANGE_BYTES + len(key) + len(value))
         elif self.feed:
@@ -171,6 +154,10 @@ class Table:
             return False
         self.size -= 1
         self.sequence += 1
+        if self.shared:
+            unit = slot >> UNIT_BITS
+            self._open.units[unit] = None
+            self.graves[unit][key] = Grave(self.ballots[unit], self.sequence)
         if self.logged:
             self._records.append((slot, key, self.sequence, NEVER, None))
             self._open.undo.append(before)
@@ -189,14 +176,6 @@ class Table:
         else:
             self.told(event, key)
 
-    def after(self, ticket: int, news: Callable[[], object]) -> bool:
-        """Tell it when that batch is safe; false if it is, and nothing was done."""
-        for batch in (self._open, *self._closed, *self._committing):
-            if batch.ticket == ticket:
-                batch.news.append(news)
-                return True
-        return False
-
     def _tell_now(self, event: str, key: bytes) -> None:
         if self.told:
             self.told(event, key)
@@ -212,24 +191,24 @@ class Table:
         if not self.size:
             self.rest_on_all()
             return
-        before = _Flushed(self.slots, self.size)
+        if self.shared:
+            for slot in self.slots_here():
+                for key, _ in self.living(slot):
+                    self.drop(key)
+            return
+        before = Flushed(self.slots, self.size)
         self.slots, self.size = [{} for _ in range(SLOTS)], 0
         self._deadlines.clear()
         self.sequence += 1
         if self.logged:
             self._close_group()
-            self._open.groups.append(Group(self._ballot, [], flushed=True))
+            self._open.items.append(Group(self.ballots[0], [], flushed=True))
             self._open.undo.append(before)
             self._open.flushes.append(self.sequence)
             self.rests_on = self._flushed_by = self._open.ticket
             self._weigh(FLUSH_BYTES)
         elif self.feed:
             self.feed.flushed(self.sequence)
-
-    def rest_on_all(self) -> None:
-        """The answer depends on every change made so far."""
-        if latest := self._latest():
-            self.rests_on = max(self.rests_on, latest.ticket)
 
     def living(self, slot: int) -> list[tuple[bytes, Entry]]:
         """The keys of a slot that have not ended; that the others did is written down.
@@ -238,6 +217,8 @@ class Table:
         back.
         """
         now_ms, entries = self.now_ms, self.slots[slot]
+        if self.shared:
+            self.read(slot >> UNIT_BITS)
         ended = [key for key, e in entries.items() if 0 < e.deadline_ms <= now_ms]
         for key in ended:
             self._end(key)
@@ -245,60 +226,49 @@ class Table:
 
     def random_key(self) -> bytes | None:
         """Some key, if there is any; all are as likely."""
+        here = self.slots_here()
         for _ in range(RANDOM_TRIES):
             if not self.size:
                 return None
-            crowd = self._crowd()
-            entries = self.slots[bisect(crowd, self._rng.randrange(crowd[-1]))]
+            slot = self._crowd.pick(self.slots, self.size, self.now_ms)
+            if slot not in here:
+                continue
+            entries = self.slots[slot]
             if not entries:
-                self._crowd_ms = -1  # Its keys have gone in this very millisecond.
+                self._crowd.recount()  # Its keys have gone in this very millisecond.
                 continue
             key = next(islice(entries, self._rng.randrange(len(entries)), None))
             if self.find(key):
                 return key
-        for slot in [n for n, entries in enumerate(self.slots) if entries]:
+        for slot in [n for n in here if self.slots[n]]:
             if living := self.living(slot):
                 return self._rng.choice(living)[0]
         return None
 
-    def _crowd(self) -> list[int]:
-        """How many keys are in all slots up to each; no older than a millisecond.
+    def slots_here(self) -> Sequence[int]:
+        """The slots that this peer answers for."""
+        if not self.shared:
+            return range(SLOTS)
+        units = [unit for unit in range(UNITS) if self.opened[unit]]
+        return [n for unit in units for n in range(unit << 4, unit + 1 << 4)]
 
-        To count takes half of one: not for each of a thousand commands in a turn.
-        """
-        counted = self._crowded[-1]
-        grown = abs(self.size - counted) > counted // 16
-        if grown or not counted or self._crowd_ms != self.now_ms:
-            self._crowded = list(accumulate(map(len, self.slots)))
-            self._crowd_ms = self.now_ms
-        return self._crowded
+    def count(self) -> int:
+        """How many keys this peer answers for; it reads them all."""
+        if not self.shared:
+            return self.size
+        for unit in range(UNITS):
+            if self.opened[unit]:
+                self.read(unit)
+        return sum(len(self.slots[slot]) for slot in self.slots_here())
+
+    def read(self, unit: int) -> None:
+        """An answer depends on what a unit has, of which others keep copies."""
+        self._open.units[unit] = None
+        self.rests_on = self._open.ticket
 
     # Committing
 
-    def take(self) -> Batch | None:
-        """What is to be committed next, if anything; a new batch is begun."""
-        if not self._closed:
-            self._close_batch()
-        if not self._closed:
-            return None
-        batch = self._closed.popleft()
-        self._committing.append(batch)
-        return batch
-
-    def committed(self, ticket: int) -> None:
-        """All batches up to that one are safe."""
-        while self._committing and self._committing[0].ticket <= ticket:
-            batch = self._committing.popleft()
-            self._burden -= batch.weight
-            for group in batch.groups:
-                for _, key, *_ in group.records:
-                    if self.dirty.get(key) == batch.ticket:
-                        del self.dirty[key]
-            self._tell_all(batch)
-        if self._flushed_by <= ticket:
-            self._flushed_by = 0
-
-    def refused(self) -> int:
+    def refused(self, why: str = "") -> int:
         """No batch under way can be made safe: as if they had never been.
 
         The number of the last one: answers that rest on them are void.
@@ -306,79 +276,154 @@ class Table:
         while self.take():
             pass
         for batch in reversed(self._committing):
-            for group in reversed(batch.groups):
-                for record in reversed(group.records):
-                    self._restore(record, batch.undo.pop())
-                if group.flushed:
-                    self._unflush(batch.undo.pop())
+            for item in reversed(batch.items):
+                if isinstance(item, Group):
+                    self._take_back(item, batch.undo)
+                elif isinstance(item, Forgetting):
+                    self._unforget(batch.undo.pop())
+            self.pending.pop(batch.ticket, None)
+            self.fail(batch, why)
         self._committing.clear()
         self._burden = 0
         self.dirty.clear()
         self._flushed_by = 0
         return self._open.ticket - 1
 
-    def load(self, key: bytes, entry: Entry) -> None:
-        """A key had that when the peer last ran."""
-        self.slots[slot_of(key)][key] = entry
-        self.size += 1
-        if entry.deadline_ms:
-            self._deadlines.add(key, entry.deadline_ms)
+    # Copies of what others own
 
-    def _tell_all(self, batch: Batch) -> None:
-        if self.feed:
-            flushes = iter(batch.flushes)
-            for group in batch.groups:
-                if group.flushed:
-                    self.feed.flushed(next(flushes))
-                for _, key, sequence, _, value in group.records:
-                    self.feed.changed(key, value, sequence)
-        for tell in batch.news:
-            tell()
-
-    def _latest(self) -> Batch | None:
-        """The last batch that is not safe yet, if any."""
-        if self._records or self._open.groups:
-            return self._open
-        waiting = self._closed or self._committing
-        return waiting[-1] if waiting else None
-
-    def _weigh(self, size_bytes: int) -> None:
-        """The open batch has grown."""
-        self._open.weight += size_bytes
-        self._burden += size_bytes
-        if self._open.weight >= BATCH_BYTES:
-            self._close_batch()
-
-    def _close_batch(self) -> None:
+    def open(self, unit: int, ballot: Ballot) -> None:
+        """From now on a unit is answered for here, and changed under that ballot."""
         self._close_group()
-        if self._open.groups:
-            self._closed.append(self._open)
-            self._open = Batch(self._open.ticket + 1)
+        self.ballots[unit], self.opened[unit] = ballot, True
+        for slot in slots_of(unit):
+            self._watch(slot)
+
+    def close(self, unit: int) -> None:
+        """Somebody else may answer for it from now on."""
+        self._close_group()
+        self.opened[unit] = False
+
+    def share(self) -> None:
+        """Others keep copies from now on."""
+        self._close_group()
+        self.shared = self.logged = True
+
+    def copy(self, slot: int, key: bytes) -> Copy | None:
+        """What is held of a key, be it its deletion."""
+        return self.slots[slot].get(key) or self.graves[slot >> UNIT_BITS].get(key)
+
+    def copies(self, unit: int) -> Iterator[tuple[int, bytes, Copy]]:
+        """All that is held of a unit, each with its slot."""
+        for slot in slots_of(unit):
+            for key, entry in self.slots[slot].items():
+                yield slot, key, entry
+        for key, grave in self.graves[unit].items():
+            yield slot_of(key), key, grave
+
+    def accept(self, ballot: Ballot, records: list[Record]) -> None:
+        """Hold what an owner says that keys have, where it is newer."""
+        self._close_group()
+        taken = []
+        for record in records:
+            slot, key, sequence, _, _ = record
+            had = self.copy(slot, key)
+            if had is None or (had.ballot, had.sequence) < (ballot, sequence):
+                self._open.undo.append(had)
+                self.lay(ballot, record)
+                taken.append(record)
+                self._weigh(CHANGE_BYTES + len(key) + len(record[4] or b""))
+        if taken:
+            self._open.items.append(Group(ballot, taken))
+
+    def lay(self, ballot: Ballot, record: Record) -> None:
+        """A key has that now; nobody is told, and nothing is written."""
+        slot, key, sequence, deadline_ms, value = record
+        grave = Grave(ballot, sequence) if value is None else None
+        entry = Entry(value or b"", deadline_ms, ballot, sequence)
+        self._restore(slot, key, grave or entry)
+
+    def bury(self, key: bytes) -> None:
+        """Let a key have nothing, and say so even if it has nothing already."""
+        if not self.drop(key):
+            slot = slot_of(key)
+            self.sequence += 1
+            self._open.undo.append(self.graves[slot >> UNIT_BITS].get(key))
+            grave = Grave(self.ballots[slot >> UNIT_BITS], self.sequence)
+            self.graves[slot >> UNIT_BITS][key] = grave
+            self._open.units[slot >> UNIT_BITS] = None
+            self._records.append((slot, key, self.sequence, NEVER, None))
+            self.dirty[key] = self.rests_on = self._open.ticket
+            self._weigh(CHANGE_BYTES + len(key))
+
+    def forget(self, unit: int) -> None:
+        """Hold nothing of a unit any more."""
+        self._close_group()
+        entries: dict[bytes, Entry] = {}
+        for slot in slots_of(unit):
+            entries |= self.slots[slot]
+            self.slots[slot] = {}
+        self.size -= len(entries)
+        self._open.undo.append(Forgotten(unit, entries, self.graves[unit]))
+        self._open.items.append(Forgetting([unit]))
+        self.graves[unit] = {}
+
+    def load(self, key: bytes, copy: Copy) -> None:
+        """That was held of a key when the peer last ran."""
+        self._restore(slot_of(key), key, copy)
 
     def _close_group(self) -> None:
         if self._records:
-            self._open.groups.append(Group(self._ballot, self._records))
+            groups = self._grouped(self._records)
+            self._open.items += groups
+            if self.shared:
+                self._open.own += groups
             self._records = []
 
-    def _restore(self, record: Record, before: "Entry | _Flushed | None") -> None:
-        assert not isinstance(before, _Flushed)
-        slot, key = record[0], record[1]
+    def _grouped(self, records: list[Record]) -> list[Group]:
+        if not self.shared:
+            return [Group(self.ballots[0], records)]
+        by_ballot: dict[Ballot, list[Record]] = {}
+        for record in records:
+            by_ballot.setdefault(self.ballots[record[0] >> UNIT_BITS], []).append(
+                record
+            )
+        return [Group(ballot, records) for ballot, records in by_ballot.items()]
+
+    def _take_back(self, group: Group, undo: list[Before]) -> None:
+        for record in reversed(group.records):
+            self._restore(record[0], record[1], undo.pop())
+        if group.flushed:
+            self._unflush(undo.pop())
+
+    def _restore(self, slot: int, key: bytes, before: Before) -> None:
         entries = self.slots[slot]
-        self.size += (before is not None) - (key in entries)
-        if before is None:
-            entries.pop(key, None)
-        else:
+        self.size -= entries.pop(key, None) is not None
+        self.graves[slot >> UNIT_BITS].pop(key, None)
+        if isinstance(before, Entry):
             entries[key] = before
+            self.size += 1
             if before.deadline_ms:
                 self._deadlines.add(key, before.deadline_ms)
+        elif isinstance(before, Grave):
+            self.graves[slot >> UNIT_BITS][key] = before
 
-    def _unflush(self, before: "Entry | _Flushed | None") -> None:
-        assert isinstance(before, _Flushed)
+    def _unflush(self, before: Before) -> None:
+        assert isinstance(before, Flushed)
         self.slots, self.size = before.slots, before.size
-        for entries in self.slots:
-            for key, entry in entries.items():
-                if entry.deadline_ms:
-                    self._deadlines.add(key, entry.deadline_ms)
+        for slot in range(SLOTS):
+            self._watch(slot)
+
+    def _unforget(self, before: Before) -> None:
+        assert isinstance(before, Forgotten)
+        for key, entry in before.entries.items():
+            self._restore(slot_of(key), key, entry)
+        self.graves[before.unit] = before.graves
+
+    def _watch(self, slot: int) -> None:
+        """See to the ends of what a slot has."""
+        for key, entry in self.slots[slot].items():
+            if entry.deadline_ms:
+                self._deadlines.add(key, entry.deadline_ms)
 
     def _stands(self, key: bytes, deadline_ms: int) -> bool:
         entry = self.slots[slot_of(key)].get(key)

@@ -16,10 +16,11 @@ from shoal.table.connection import Connection
 from shoal.table.lines import LinesTalk
 from shoal.table.messages import Ballot, Durability
 from shoal.table.protocol import Table
+from shoal.table.recovery import Remains
 from shoal.table.redis.registry import COMMANDS
 from shoal.table.redis.server import RedisServer, Surroundings
 from shoal.table.redis.talk import RedisTalk
-from shoal.table.storage import Memory, Storage, survivors
+from shoal.table.storage import Memory, Storage
 from shoal.table.talk import Talk
 from shoal.table.verbs import VerbsTalk
 from shoal.table.writer import Scribe
@@ -91,7 +92,7 @@ class TableService:
     def start(self) -> None:
         """Take up what was committed before, and begin to serve."""
         loop = asyncio.get_running_loop()
-        for key, entry in survivors(self._storage.recover()).items():
+        for key, entry in Remains(self._storage.recover()).entries.items():
             self.table.load(key, entry)
         self._tasks.append(loop.create_task(self._tick()))
         if self.table.logged and self._durability == "interval":

@@ -5,7 +5,7 @@ Keys with the same {tag} share a slot, whatever else is in them.
 
 from binascii import crc_hqx
 
-from shoal.table.messages import SLOTS
+from shoal.table.messages import SLOTS, UNIT_BITS
 
 
 def slot_of(key: bytes) -> int:
@@ -16,3 +16,8 @@ def slot_of(key: bytes) -> int:
         if end > start + 1:
             key = key[start + 1 : end]
     return crc_hqx(key, 0) % SLOTS
+
+
+def slots_of(unit: int) -> range:
+    """The neighbouring slots that are placed together."""
+    return range(unit << UNIT_BITS, unit + 1 << UNIT_BITS)

@@ -8,7 +8,7 @@ old segment, and writes again what the last one cannot prove to be safe.
 
 import errno
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from random import Random
@@ -20,7 +20,7 @@ from shoal.core.disk import Disk
 from shoal.core.machine import PeerId
 from shoal.errors import DirectoryDamaged, NoSpace
 from shoal.table import log
-from shoal.table.messages import Entry, Group
+from shoal.table.messages import Item
 
 # A segment is read in one piece at the start.
 SEGMENT_BYTES = 64 << 20
@@ -46,10 +46,10 @@ class Storage(Protocol):
     error that nobody knows what was kept, and that nothing more may be called.
     """
 
-    def recover(self) -> Iterator[Group]:
+    def recover(self) -> Iterator[Item]:
         """Everything committed before, in order; called once, first."""
 
-    def commit(self, groups: list[Group], *, sync: bool) -> None:
+    def commit(self, items: Sequence[Item], *, sync: bool) -> None:
         """Keep this: through a crash of the process, or of the machine if `sync`."""
 
     def sync(self) -> None:
@@ -61,7 +61,7 @@ class Storage(Protocol):
     def begin_checkpoint(self) -> None:
         """From now on all that the table has is added, in any order."""
 
-    def add(self, groups: list[Group]) -> None:
+    def add(self, items: Sequence[Item]) -> None:
         """A part of what the table has."""
 
     def end_checkpoint(self) -> None:
@@ -74,11 +74,11 @@ class Storage(Protocol):
 class Memory:
     """Keeps nothing: the peer forgets with its process."""
 
-    def recover(self) -> Iterator[Group]:
+    def recover(self) -> Iterator[Item]:
         """Nothing was kept."""
         return iter(())
 
-    def commit(self, groups: list[Group], *, sync: bool) -> None:
+    def commit(self, items: Sequence[Item], *, sync: bool) -> None:
         """Not kept."""
 
     def sync(self) -> None:
@@ -91,7 +91,7 @@ class Memory:
     def begin_checkpoint(self) -> None:
         """Not needed."""
 
-    def add(self, groups: list[Group]) -> None:
+    def add(self, items: Sequence[Item]) -> None:
         """Not needed."""
 
     def end_checkpoint(self) -> None:
@@ -129,7 +129,7 @@ class Log:
 
     # Recovery
 
-    def recover(self) -> Iterator[Group]:
+    def recover(self) -> Iterator[Item]:
         """Everything committed before; then a new segment is begun."""
         self.drop_checkpoint()  # A crash may have left one.
         _expect_ours(self._disk.names())
@@ -149,13 +149,13 @@ class Log:
         else:
             self._begin_segment(0, [])
 
-    def _read_checkpoint(self) -> Generator[Group, None, int]:
+    def _read_checkpoint(self) -> Generator[Item, None, int]:
         """What it says; returns the salt of the last segment it covers."""
         name = _checkpoint(self._covered)
         with _readable(name):
             read = partial(self._disk.read, name)
             found = log.Checkpoint(read, name, self._peer, self._covered)
-            yield from found.groups()
+            yield from found.items()
         self._checkpoint_bytes = found.length
         return found.opening.after
 
@@ -167,7 +167,7 @@ class Log:
 
     def _read_segments(
         self, numbers: list[int], after: int
-    ) -> Generator[Group, None, log.Segment | None]:
+    ) -> Generator[Item, None, log.Segment | None]:
         """What they say; returns the last."""
         last: log.Segment | None = None
         for number in numbers:
@@ -180,11 +180,11 @@ class Log:
             if last:
                 end = found.opening.previous_bytes
                 last.expect_whole(end)
-                yield from last.groups(end)
+                yield from last.items(end)
             last, after = found, found.opening.salt
             self._log_bytes += len(data)
         if last:
-            yield from last.groups(last.good_bytes)
+            yield from last.items(last.good_bytes)
         return last
 
     def _clean(self) -> None:
@@ -199,11 +199,11 @@ class Log:
 
     # Committing
 
-    def commit(self, groups: list[Group], *, sync: bool) -> None:
+    def commit(self, items: Sequence[Item], *, sync: bool) -> None:
         """Keep this."""
         if self._place >= self._segment_bytes:
             self._next_segment()
-        data = log.frame(log.Commit(self._safe, groups), self._salt, self._place)
+        data = log.frame(log.Commit(self._safe, items), self._salt, self._place)
         with _room():
             self._disk.append(_segment(self._number), data)
         self._place += len(data)
@@ -221,7 +221,7 @@ class Log:
         self.sync()
         self._begin_segment(self._place, [])
 
-    def _begin_segment(self, previous_bytes: int, again: list[Group]) -> None:
+    def _begin_segment(self, previous_bytes: int, again: Sequence[Item]) -> None:
         number, salt = self._number + 1, self._rng.getrandbits(64)
         data = log.opening_frame(
             log.Opening(
@@ -257,11 +257,11 @@ class Log:
         with _room():
             self._fresh = FreshCheckpoint(self._disk, opening)
 
-    def add(self, groups: list[Group]) -> None:
+    def add(self, items: Sequence[Item]) -> None:
         """A part of what the table has."""
         assert self._fresh, "none was begun"
         with _room():
-            self._fresh.append(log.Commit(self._fresh.length, groups))
+            self._fresh.append(log.Commit(self._fresh.length, items))
         # Bit by bit: a commit's sync waits for no more than this one's.
         self._disk.sync(FRESH_CHECKPOINT)
 
@@ -302,21 +302,7 @@ class FreshCheckpoint:
         self._disk.append(FRESH_CHECKPOINT, data)
         self.length += len(data)
         if isinstance(body, log.Commit):
-            self.records += log.count(body.groups)
-
-
-def survivors(groups: Iterable[Group]) -> dict[bytes, Entry]:
-    """What keys have after all that was committed, in its order."""
-    entries: dict[bytes, Entry] = {}
-    for group in groups:
-        if group.flushed:
-            entries.clear()
-        for _, key, sequence, deadline_ms, value in group.records:
-            if value is None:
-                entries.pop(key, None)
-            else:
-                entries[key] = Entry(value, deadline_ms, group.ballot, sequence)
-    return entries
+            self.records += log.count(body.items)
 
 
 @contextmanager

@@ -40,7 +40,8 @@ from shoal.table.records.messages import (
     mistake_in,
 )
 from shoal.table.records.protocol import Archive, RecordsEffects
-from shoal.table.storage import Memory, Storage, survivors
+from shoal.table.recovery import Remains
+from shoal.table.storage import Memory, Storage
 from shoal.table.writer import Scribe
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class RecordsService:
 
     def start(self, since: int, *, founding: bool) -> None:
         """Take up what was kept, and begin; `since` is when this life began."""
-        for key, entry in survivors(self._storage.recover()).items():
+        for key, entry in Remains(self._storage.recover()).entries.items():
             self._table.load(key, entry)
         self._clockwork = Clockwork(self._wake)
         self._scribe = Scribe(self._committer, "records")

@@ -43,6 +43,7 @@ class Ledger:
         self.dirty: dict[bytes, int] = {}
         self.pending: dict[int, Batch] = {}  # Closed, and not safe yet.
         self.feed: Feed | None = None
+        self.closed: Callable[[Batch], None] | None = None  # Told of every batch.
         self._open = Batch(1)
         self._records: list[Record] = []  # Of the open batch, not grouped yet.
         self._closed: deque[Batch] = deque()  # To be committed next.
@@ -97,6 +98,8 @@ class Ledger:
         self._open = Batch(batch.ticket + 1)
         if batch.items:
             self._closed.append(batch)
+        if self.closed:
+            self.closed(batch)
         return batch
 
     def take(self) -> Batch | None:

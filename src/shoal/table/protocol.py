@@ -312,6 +312,10 @@ class Table(Ledger):
         """What is held of a key, be it its deletion."""
         return self.slots[slot].get(key) or self.graves[slot >> UNIT_BITS].get(key)
 
+    def held(self, key: bytes) -> Copy | None:
+        """The same, wherever it is."""
+        return self.copy(slot_of(key), key)
+
     def copies(self, unit: int) -> Iterator[tuple[int, bytes, Copy]]:
         """All that is held of a unit, each with its slot."""
         for slot in slots_of(unit):
@@ -357,6 +361,8 @@ class Table(Ledger):
 
     def forget(self, unit: int) -> None:
         """Hold nothing of a unit any more."""
+        if not any(True for _ in self.copies(unit)):
+            return
         self._close_group()
         entries: dict[bytes, Entry] = {}
         for slot in slots_of(unit):

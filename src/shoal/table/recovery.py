@@ -56,7 +56,7 @@ class Remains:
                     self.units[unit].clear()
             case View():
                 if not self.views or item.number > self.views[-1].number:
-                    self.views = [*self.views[-1:], item]  # The last two count.
+                    self.views.append(item)
             case Vote():
                 self.vote = item
 

@@ -1,0 +1,306 @@
+"""Batches on their way to the other replicas, and which of them are safe.
+
+A batch is safe when enough replicas of each unit that it read or changed have answered
+it, and every batch before it that touched one of those is safe. So it is all the same
+which answer comes first, and one unit without a majority holds up no other.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from shoal.table.batches import Batch
+from shoal.table.messages import UNIT_BITS, Entry, Group, Record, Voter
+from shoal.table.replication import messages as say
+from shoal.table.replication.holdings import Holding, Kind, decided
+from shoal.table.replication.seat import Seat
+
+# Asked again after so long: a link that broke has lost it.
+RESEND_S = 0.3
+LONGEST_RESEND_S = 2.0
+
+# So many at once are sent again to one replica.
+RESENT_AT_ONCE = 32
+
+# A client is told by then that nobody knows; the batch itself is never given up.
+PATIENCE_S = 5.0
+
+# Of two replicas half is enough, but both are waited for while both are there, so long.
+BOTH_S = 4.0
+
+# A replica that has not answered a safe batch by then has to be compared.
+LAG_S = 1.0
+
+UNKNOWN = "UNKNOWN the outcome: its replicas have not all answered; read it again"
+LOST = "UNKNOWN the outcome: another peer owns it now; read it again"
+
+
+@dataclass(slots=True, eq=False)
+class Round:
+    """A batch that others are asked to keep."""
+
+    batch: Batch
+    needs: dict[Kind, dict[int, None]]
+    after: dict[int, None]  # Batches before it that must be safe.
+    began: float
+    resend_at: float
+    rest_s: float = RESEND_S
+    acked: dict[Voter, None] = field(default_factory=dict)
+    decided: bool = False
+    trimmed: bool = False  # It is about less than it was.
+
+    def drop(self, unit: int) -> bool:
+        """It is about that unit no more; false if it was not."""
+        for kind, units in list(self.needs.items()):
+            if unit in units:
+                del units[unit]
+                self.trimmed = True
+                if not units:
+                    del self.needs[kind]
+                return True
+        return False
+
+
+class Rounds:
+    """All that are not safe yet, in order; and those that some have not answered."""
+
+    def __init__(self, seat: Seat, holdings: dict[int, Holding]) -> None:
+        self._seat = seat
+        self._table = seat.table
+        self._holdings = holdings
+        self._rounds: dict[int, Round] = {}
+        self._trailing: dict[int, Round] = {}
+        self._last: dict[int, int] = {}  # Of each unit.
+        self._unborn: dict[int, None] = {}  # Waited for, and not begun yet.
+        self.settled = False  # Something was, since anybody asked.
+
+    def __len__(self) -> int:
+        return len(self._rounds)
+
+    def touching(self, unit: int) -> bool:
+        """Is any under way for that unit?"""
+        return self._last.get(unit) in self._rounds
+
+    # Beginning
+
+    def begin(self, batch: Batch) -> None:
+        """Ask the replicas of all that it read and changed."""
+        needs: dict[Kind, dict[int, None]] = {}
+        for unit in batch.units:
+            holding = self._holdings.get(unit)
+            if holding is None or not holding.serving:
+                self._table.fail(batch, LOST)
+                self.settled = True
+            else:
+                needs.setdefault(holding.kind, {})[unit] = None
+        now, ticket = self._seat.now, batch.ticket
+        self._unborn.pop(ticket, None)
+        units = [unit for kind in needs.values() for unit in kind]
+        after = {self._last[unit]: None for unit in units if unit in self._last}
+        earlier = {each: None for each in after if each in self._rounds}
+        self._last.update(dict.fromkeys(units, ticket))
+        round_ = Round(batch, needs, earlier, now, now + RESEND_S)
+        self._rounds[ticket] = round_
+        if not batch.items:
+            round_.acked[self._seat.me] = None
+        self._send(round_, self._asked(round_))
+        self._look(round_)
+
+    def _asked(self, round_: Round) -> list[Voter]:
+        """All who have not answered."""
+        voters: dict[Voter, None] = {}
+        for old, new in round_.needs:
+            voters |= dict.fromkeys((*new.voters, *(old.voters if old else ())))
+        voters.pop(self._seat.me, None)
+        return [voter for voter in voters if voter not in round_.acked]
+
+    def _send(self, round_: Round, voters: Iterable[Voter]) -> None:
+        """What is the same for several is made, and encoded, once."""
+        made: dict[tuple[Kind, ...], say.Accept] = {}
+        for voter in voters:
+            kinds = tuple(kind for kind in round_.needs if _asks(kind, voter))
+            if kinds not in made:
+                shares = self._shares(round_, kinds)
+                made[kinds] = say.Accept(round_.batch.ticket, shares)
+            self._seat.say(voter, made[kinds])
+
+    def _shares(self, round_: Round, kinds: tuple[Kind, ...]) -> list[say.Share]:
+        shares: dict[int, say.Share] = {}
+        of_unit: dict[int, say.Share] = {}
+        for kind in kinds:
+            for unit in round_.needs[kind]:
+                ballot = self._holdings[unit].ballot
+                share = shares.get(id(ballot))
+                if share is None:
+                    share = shares[id(ballot)] = say.Share(ballot, [], [])
+                share.units.append(unit)
+                of_unit[unit] = share
+        whole = not round_.trimmed and len(kinds) == len(round_.needs)
+        for group in round_.batch.own:
+            if whole and (share := shares.get(id(group.ballot))):
+                share.groups.append(group)
+            else:
+                _divide(group, of_unit)
+        return list(shares.values())
+
+    # Answers
+
+    def accepted(self, voter: Voter, number: int) -> None:
+        """A replica has answered."""
+        if trailing := self._trailing.get(number):
+            trailing.acked[voter] = None
+            if not self._asked(trailing):
+                del self._trailing[number]
+        if round_ := self._rounds.get(number):
+            round_.acked[voter] = None
+            self._look(round_)
+
+    def kept(self) -> None:
+        """Our disk has kept more."""
+        for round_ in list(self._rounds.values()):
+            if round_.batch.kept and self._seat.me not in round_.acked:
+                round_.acked[self._seat.me] = None
+                self._look(round_)
+
+    def _look(self, round_: Round) -> None:
+        """Is it safe now, and what waited for it?"""
+        if not round_.decided:
+            round_.decided = self._enough(round_)
+        if round_.decided and not any(map(self._undecided, round_.after)):
+            self._settle(round_)
+
+    def _undecided(self, ticket: int) -> bool:
+        return ticket in self._rounds or ticket in self._unborn
+
+    def _enough(self, round_: Round) -> bool:
+        if round_.batch.items and not (round_.needs or round_.batch.kept):
+            return False
+        for kind in round_.needs:
+            if not decided(kind, round_.acked) or self._other_missing(kind, round_):
+                return False
+        return True
+
+    def _other_missing(self, kind: Kind, round_: Round) -> bool:
+        """Of two, does one that is there not have it yet?"""
+        if self._seat.now > round_.began + BOTH_S:
+            return False
+        for circle in kind:
+            if circle and len(circle.voters) == 2:
+                missing = [each for each in circle.voters if each not in round_.acked]
+                if any(self._seat.sees(voter) for voter in missing):
+                    return True
+        return False
+
+    def _settle(self, round_: Round) -> None:
+        ticket = round_.batch.ticket
+        del self._rounds[ticket]
+        self._table.settle(round_.batch)
+        self.settled = True
+        if round_.batch.own and self._asked(round_):
+            self._trailing[ticket] = round_
+        for later in list(self._rounds.values()):
+            if ticket in later.after and later.batch.ticket in self._rounds:
+                self._look(later)
+
+    # Changes of tenure
+
+    def resume(self, unit: int) -> None:
+        """We own it again and nobody came between: what is under way goes on, anew."""
+        table, keys, waiting = self._table, dict[bytes, None](), list[Round]()
+        for round_ in self._rounds.values():
+            if round_.drop(unit):
+                waiting.append(round_)
+                for group in round_.batch.own:
+                    keys |= {
+                        r[1]: None for r in group.records if r[0] >> UNIT_BITS == unit
+                    }
+        for key in keys:
+            copy = table.held(key)
+            if isinstance(copy, Entry):
+                table.put(key, copy.value, copy.deadline_ms)
+            else:
+                table.bury(key)
+        if waiting:
+            table.read(unit)
+            self._unborn[table.ticket] = None
+        for round_ in waiting:
+            round_.after[table.ticket] = None
+            self._look(round_)
+
+    def lose(self, unit: int) -> None:
+        """Somebody else owns it: nobody knows what became of what is under way."""
+        for round_ in list(self._rounds.values()):
+            if round_.drop(unit):
+                self._table.fail(round_.batch, LOST)
+                self.settled = True
+                self._look(round_)
+
+    def void(self) -> None:
+        """Our disk has refused batches: they are nobody's any more."""
+        self._rounds = {
+            ticket: each
+            for ticket, each in self._rounds.items()
+            if ticket in self._table.pending
+        }
+        self._unborn.clear()
+        self.settled = True
+
+    def sealed(self, unit: int, kind: Kind) -> None:
+        """Its old replicas count no more."""
+        for round_ in list(self._rounds.values()):
+            if round_.drop(unit):
+                round_.needs.setdefault(kind, {})[unit] = None
+                self._look(round_)
+
+    # Time
+
+    def tick(self) -> None:
+        """Ask again, and let nobody wait for ever."""
+        now, sent = self._seat.now, dict[Voter, int]()
+        for round_ in list(self._rounds.values()):
+            if now < round_.resend_at:
+                continue
+            round_.rest_s = min(2 * round_.rest_s, LONGEST_RESEND_S)
+            round_.resend_at = now + round_.rest_s
+            silent = []
+            for voter in self._asked(round_):
+                sent[voter] = sent.get(voter, 0) + 1
+                if sent[voter] <= RESENT_AT_ONCE and self._seat.sees(voter):
+                    silent.append(voter)
+            self._send(round_, silent)
+            self._look(round_)
+            if now > round_.began + PATIENCE_S and self._waited_for(round_):
+                self._table.fail(round_.batch, UNKNOWN)
+                self.settled = True
+        self._compare_late_ones()
+
+    def _waited_for(self, round_: Round) -> bool:
+        ticket = round_.batch.ticket
+        return ticket in self._rounds and self._table.fate(ticket) is None
+
+    def _compare_late_ones(self) -> None:
+        for ticket, round_ in list(self._trailing.items()):
+            if self._seat.now < round_.began + LAG_S:
+                continue
+            del self._trailing[ticket]
+            for kind, units in round_.needs.items():
+                late = [v for v in kind[1].voters if v not in round_.acked]
+                for unit in units:
+                    if holding := self._holdings.get(unit):
+                        for voter in late:
+                            holding.level.pop(voter, None)
+
+
+def _asks(kind: Kind, voter: Voter) -> bool:
+    old, new = kind
+    return voter in new.voters or bool(old and voter in old.voters)
+
+
+def _divide(group: Group, of_unit: dict[int, say.Share]) -> None:
+    """Give each share the records of its units."""
+    records: dict[int, list[Record]] = {}
+    for record in group.records:
+        if share := of_unit.get(record[0] >> UNIT_BITS):
+            records.setdefault(id(share), []).append(record)
+    for share in {id(each): each for each in of_unit.values()}.values():
+        if inside := records.get(id(share)):
+            share.groups.append(Group(group.ballot, inside))

@@ -1,0 +1,256 @@
+"""Peers that keep one table on a simulated network, each with a log on its own disk.
+
+Members are played: who comes or goes is noticed by each of the others in its own time.
+A client asks a peer that owns its key, or waits for one; what a peer answers leaves
+when the batch that it rests on is safe, as in a real one.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+from shoal.core.machine import Emit, PeerId
+from shoal.core.wire import Codec, Envelope
+from shoal.sim.disk import Crash, SimulatedDisk
+from shoal.sim.faults import Clock, Faults
+from shoal.sim.network import Network
+from shoal.table.committer import Committer, Job
+from shoal.table.messages import Ballot, View
+from shoal.table.protocol import Table
+from shoal.table.recovery import Remains
+from shoal.table.replication.facts import Fact, Viewed
+from shoal.table.replication.messages import Said
+from shoal.table.replication.protocol import Effects, Replica
+from shoal.table.slots import slot_of
+from shoal.table.storage import Log
+
+# A few units take part, each with some keys.
+UNITS = 3
+
+# What a turn of a client does: what it will be told, if all goes well.
+Act = Callable[[Table], object]
+Told = Callable[[str | None, object], None]
+
+SLOW = Faults(loss=0.05, latency_s=(0.001, 0.03))
+
+
+def _keys(count: int) -> list[bytes]:
+    """Keys of the units that take part."""
+    keys: list[bytes] = []
+    number = 0
+    while len(keys) < count:
+        key = b"k%d" % number
+        if slot_of(key) >> 4 == len(keys) % UNITS:
+            keys.append(key)
+        number += 1
+    return keys
+
+
+KEYS = _keys(5)
+
+
+class Life:
+    """One life of a peer: its replica, its log, and who runs its commits."""
+
+    def __init__(self, sea: "Sea", name: PeerId, start: int, rng: Random) -> None:
+        self._sea, self._rng, self.name = sea, rng, name
+        ballot = Ballot(view=0, counter=0, peer=name, start=start)
+        self.table = Table(ballot, rng, logged=True)
+        log = Log(sea.disks[name], name, rng, segment_bytes=9000, worth_bytes=9000)
+        remains = Remains(log.recover())
+        for copies in remains.units:
+            for key, copy in copies.items():
+                self.table.load(key, copy)
+        self._committer = Committer(self.table, log, self, sync=True)
+        self.replica = Replica(
+            name,
+            start,
+            self.table,
+            remains,
+            host=name,
+            rng=rng,
+            now=sea.clocks[name].read(sea.network.now),
+            founding=not sea.founded,
+            units=UNITS,
+        )
+        sea.founded = True
+        self.believed: dict[PeerId, None] = {}
+        self._waiting: list[tuple[int, object, Told]] = []
+        self._due = False
+
+    # Machine
+
+    @property
+    def deadline(self) -> float:
+        return self.replica.deadline
+
+    def wake(self, now: float) -> Effects:
+        return self._note(self.replica.wake(now))
+
+    def receive(self, sender: PeerId, message: Said, now: float) -> Effects:
+        """Links lose what was under way when they break, and that may come twice."""
+        sea = self._sea
+        if self._rng.random() < sea.loss:
+            return []
+        if self._rng.random() < sea.duplication:
+            again = partial(self._receive_again, sender, message)
+            sea.later(self._rng.uniform(0, 2), again)
+        return self._note(self.replica.receive(sender, message, now))
+
+    def _receive_again(self, sender: PeerId, message: Said) -> None:
+        self.call(lambda now: self.replica.receive(sender, message, now))
+
+    @property
+    def alive(self) -> bool:
+        return self._sea.lives.get(self.name) is self
+
+    def call(self, call: Callable[[float], Effects]) -> None:
+        if self.alive:
+            self._sea.network.call(self.name, lambda now: self._note(call(now)))
+
+    def _note(self, effects: Effects) -> Effects:
+        for effect in effects:
+            if isinstance(effect, Emit) and isinstance(effect.fact, Viewed):
+                self._sea.viewed(effect.fact.view)
+        if self.table.unkept and not self._due:
+            self._due = True
+            self._sea.later(self._rng.uniform(0, 0.01), self._commit)
+        self._tell()
+        return effects
+
+    # Clients
+
+    def owns(self, key: bytes) -> bool:
+        return self.table.opened[slot_of(key) >> 4]
+
+    def act(self, act: Act, told: Told) -> None:
+        """A turn of a client: what it is told leaves when it is safe."""
+        now = self._sea.network.now + self._sea.skew[self.name]
+        self.table.begin(1000 + now)
+        answer = act(self.table)
+        if self.table.rests_on:
+            self._waiting.append((self.table.rests_on, answer, told))
+        else:
+            told("", answer)
+        if self._rng.random() < 0.7:  # Else others act in the same turn.
+            self.call(self.replica.flush)
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for ticket, answer, told in waiting:
+            fate = self.table.fate(ticket)
+            if fate is None:
+                self._waiting.append((ticket, answer, told))
+            else:
+                told(fate, answer)
+
+    # Commits
+
+    def _commit(self) -> None:
+        if not self.alive:
+            return
+        self._due = False
+        for job in self._committer.due():
+            job.run()
+            self._sea.later(self._rng.uniform(0, 0.01), partial(self._done, job))
+
+    def _done(self, job: Job) -> None:
+        if self.alive:
+            self._committer.done(job, None)
+            self._commit()
+
+    def release(self, safe: int, refused: int, why: str) -> None:
+        self.call(lambda now: self.replica.released(safe, refused, now))
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
+
+class Sea:
+    """All peers, their disks, and what each notices of the others."""
+
+    def __init__(self, seed: int, size: int, faults: Faults = SLOW) -> None:
+        self.rng = Random(f"table {seed}")
+        codec: Codec[Said] = Codec(Envelope[Said], b"secret")
+        self.network: Network[Said, Fact] = Network(seed, codec, faults)
+        self.network.trace = None
+        self.loss = self.duplication = 0.0
+        self.founded = False
+        self.names: list[PeerId] = []
+        self.disks: dict[PeerId, SimulatedDisk] = {}
+        self.clocks: dict[PeerId, Clock] = {}
+        self.skew: dict[PeerId, float] = {}
+        self.lives: dict[PeerId, Life] = {}
+        self.views: dict[int, View] = {}
+        self._starts = 0
+        self._island: dict[PeerId, int] = {}
+        for _ in range(size):
+            self.add()
+
+    def later(self, seconds: float, event: Callable[[], None]) -> None:
+        self.network.schedule(self.network.now + seconds, event)
+
+    def run(self, seconds: float) -> None:
+        self.network.run(seconds)
+
+    def viewed(self, view: View) -> None:
+        """All who adopt a number adopt the same."""
+        assert self.views.setdefault(view.number, view) == view, "two views"
+
+    # Who is there
+
+    def add(self) -> PeerId:
+        """One more peer, with an empty disk and a clock of its own."""
+        name = PeerId(f"p{len(self.names)}")
+        self.names.append(name)
+        self.disks[name] = SimulatedDisk()
+        rate = self.rng.uniform(0.98, 1.02)
+        self.clocks[name] = Clock(offset_s=self.rng.uniform(0, 50), rate=rate)
+        self.skew[name] = self.rng.uniform(-1, 1)
+        self.start(name)
+        return name
+
+    def start(self, name: PeerId) -> None:
+        self._starts += 1
+        life = Life(self, name, self._starts, self.network.rng())
+        self.lives[name] = life
+        self.network.add(name, life, clock=self.clocks[name])
+        self._be_noticed(name, (0.01, 0.3))
+
+    def crash(self, name: PeerId, mode: Crash) -> None:
+        del self.lives[name]
+        self.network.crash(name)
+        self.disks[name].crash(mode, self.rng)
+        self._be_noticed(name, (0.05, 1.5))
+
+    def partition(self, *islands: list[PeerId]) -> None:
+        self.network.partition(*islands)
+        self._island = {name: n for n, names in enumerate(islands) for name in names}
+        for name in self.names:
+            self._be_noticed(name, (0.5, 2))
+
+    def heal(self) -> None:
+        self.network.heal()
+        self._island = {}
+        for name in self.names:
+            self._be_noticed(name, (0.05, 1))
+
+    def _be_noticed(self, name: PeerId, within_s: tuple[float, float]) -> None:
+        for other in self.names:
+            if other != name:
+                for one, two in ((name, other), (other, name)):
+                    look = partial(self._look, one, two)
+                    self.later(self.rng.uniform(*within_s), look)
+
+    def _look(self, watcher: PeerId, watched: PeerId) -> None:
+        life = self.lives.get(watcher)
+        if life is None:
+            return
+        near = self._island.get(watcher) == self._island.get(watched)
+        there = watched in self.lives and near
+        if there and watched not in life.believed:
+            life.believed[watched] = None
+            life.call(lambda now: life.replica.found(watched, now))
+        elif not there and watched in life.believed:
+            del life.believed[watched]
+            life.call(lambda now: life.replica.gone(watched, now))

@@ -1,0 +1,206 @@
+"""What must hold of a table on many peers, whatever the seed."""
+
+import math
+from collections.abc import Callable, Hashable
+from functools import partial
+
+from shoal.core.machine import PeerId
+from shoal.sim.checker import check
+from shoal.sim.disk import Crash
+from shoal.sim.history import Operation, Outcome
+from shoal.sim.models import Delete, Read, Register, RegisterAsked, Swap, Write
+from shoal.table.protocol import Table
+from tests.simulation.peers import KEYS, Life, Sea
+from tests.simulation.properties import Property
+
+CRASHES: tuple[Crash, ...] = ("kept", "lost", "torn")
+
+# A client waits no longer; what it asked may yet be done.
+PATIENCE_S = 4.0
+
+# After all faults have ended everything is whole by then.
+LEVEL_S = 20.0
+
+
+class Clients:
+    """Some at all peers, on a few keys, who write down what they were told."""
+
+    def __init__(self, sea: Sea, keys: int = 3) -> None:
+        self.sea, self.rng, self.keys = sea, sea.rng, KEYS[:keys]
+        self.history: list[Operation[RegisterAsked]] = []
+        self._busy: dict[int, float] = {}
+        self._values = 0
+        self._seen: dict[bytes, bytes | None] = {}
+        self._now = -1.0
+
+    def act(self, client: int) -> None:
+        """Ask a peer that owns the key, or one that may have owned it."""
+        if self._busy.get(client, -1.0) > self.sea.network.now:
+            return
+        key = self.rng.choice(self.keys)
+        owners = [life for life in self.sea.lives.values() if life.owns(key)]
+        if not owners:
+            return
+        act, asked = self._choose(key)
+        number = len(self.history)
+        moment = self._moment(self.sea.network.now)
+        operation = Operation(client=number, key=key, asked=asked, called=moment)
+        self.history.append(operation)
+        self._busy[client] = self.sea.network.now + PATIENCE_S
+        told = partial(self._told, client, number, asked)
+        self.rng.choice(owners).act(act, told)
+
+    def _choose(self, key: bytes) -> tuple[Callable[[Table], object], RegisterAsked]:
+        self._values += 1
+        value = b"%d" % self._values
+        match self.rng.randrange(10):
+            case 0 | 1 | 2 | 3:
+                return partial(_read, key), Read()
+            case 4 | 5 | 6:
+                return partial(_write, key, value), Write(value)
+            case 7 | 8:
+                expected = self._seen.get(key)
+                return partial(_swap, key, expected, value), Swap(expected, value)
+            case _:
+                return partial(_delete, key), Delete()
+
+    def _told(
+        self, client: int, number: int, asked: RegisterAsked, why: str, answer: object
+    ) -> None:
+        was = self.history[number]
+        if self._busy.get(client) == math.inf or not was.unknown:
+            return
+        self._busy.pop(client, None)
+        if why:
+            return  # Nobody knows.
+        assert isinstance(answer, Hashable)
+        if isinstance(asked, Read):
+            assert answer is None or isinstance(answer, bytes)
+            assert isinstance(was.key, bytes)
+            self._seen[was.key] = answer
+        self.history[number] = Operation(
+            client=was.client,
+            key=was.key,
+            asked=was.asked,
+            called=was.called,
+            answered=answer,
+            returned=self._moment(self.sea.network.now),
+        )
+
+    def _moment(self, now: float) -> float:
+        """No two things at one instant."""
+        self._now = max(now, math.nextafter(self._now, math.inf))
+        return self._now
+
+    @property
+    def done(self) -> int:
+        return sum(not each.unknown for each in self.history)
+
+
+def _read(key: bytes, table: Table) -> object:
+    entry = table.find(key)
+    return entry.value if entry else None
+
+
+def _write(key: bytes, value: bytes, table: Table) -> object:
+    table.put(key, value)
+    return True
+
+
+def _swap(key: bytes, expected: bytes | None, value: bytes, table: Table) -> object:
+    if _read(key, table) != expected:
+        return False
+    table.put(key, value)
+    return True
+
+
+def _delete(key: bytes, table: Table) -> object:
+    return table.find(key) is not None and table.drop(key)
+
+
+def expect_linearizable(clients: Clients) -> None:
+    verdict = check(clients.history, Register())
+    assert verdict, verdict
+
+
+def expect_whole(sea: Sea, clients: Clients) -> None:
+    """Every key is owned by one, and all who should keep it hold the same of it."""
+    lives = list(sea.lives.values())
+    for key in clients.keys:
+        owners = [life for life in lives if life.owns(key)]
+        assert len(owners) == 1, f"{key!r} is owned by {len(owners)}"
+        holding = owners[0].replica.owner.holdings[_unit(key)]
+        assert holding.whole, f"{key!r} is not whole: {holding}"
+        held = {v: sea.lives[PeerId(v.split("~")[0])].table.held(key) for v in holding.new.voters}
+        assert len(set(map(repr, held.values()))) == 1, f"{key!r}: {held}"
+
+
+def _unit(key: bytes) -> int:
+    from shoal.table.slots import slot_of
+
+    return slot_of(key) >> 4
+
+
+def end_faults(sea: Sea) -> None:
+    sea.loss = sea.duplication = 0.0
+    sea.heal()
+    for name in sea.names:
+        if name not in sea.lives:
+            sea.start(name)
+    sea.run(LEVEL_S)
+
+
+def settle(sea: Sea) -> None:
+    """All have found each other, and are members."""
+    for _ in range(60):
+        sea.run(0.5)
+        views = {life.replica.seat.number for life in sea.lives.values()}
+        view = max(sea.views.values(), key=lambda each: each.number)
+        if len(view.members) == len(sea.names) and len(views) == 1:
+            return
+    raise AssertionError(f"no view of all: {sea.views}")
+
+
+def misfortune(sea: Sea) -> None:
+    rng, name = sea.rng, sea.rng.choice(sea.names)
+    chance = rng.random()
+    if name not in sea.lives:
+        if chance < 0.3:
+            sea.start(name)
+    elif chance < 0.02:
+        sea.crash(name, rng.choice(CRASHES))
+    elif chance < 0.035:
+        names = rng.sample(sea.names, len(sea.names))
+        cut = rng.randint(1, len(names) - 1)
+        sea.partition(names[:cut], names[cut:])
+    elif chance < 0.045:
+        one, other = rng.sample(sea.names, 2)
+        sea.network.cut(one, other)
+    elif chance < 0.1:
+        sea.heal()
+
+
+def one_copy_for_all(seed: int) -> None:
+    """Every history is linearizable, and all is whole when faults have ended."""
+    sea = Sea(seed, [3, 5, 3, 9][seed % 4])
+    clients, rng = Clients(sea, rng_keys(seed)), sea.rng
+    settle(sea)
+    sea.loss, sea.duplication = rng.choice([0, 0.02, 0.1]), rng.choice([0, 0.1])
+    for _ in range(150):
+        clients.act(rng.randrange(5))
+        sea.run(rng.uniform(0, 0.1))
+        misfortune(sea)
+    end_faults(sea)
+    for client in range(10, 30):
+        clients.act(client)
+    sea.run(5)
+    expect_linearizable(clients)
+    expect_whole(sea, clients)
+
+
+def rng_keys(seed: int) -> int:
+    return 1 + seed % 3
+
+
+PEERS_PROPERTIES: list[Property] = [one_copy_for_all]
+__all__ = ["Life"]

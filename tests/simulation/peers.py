@@ -5,21 +5,24 @@ A client asks a peer that owns its key, or waits for one; what a peer answers le
 when the batch that it rests on is safe, as in a real one.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 
-from shoal.core.machine import Emit, PeerId
+from shoal.core.machine import Emit, PeerId, Send
 from shoal.core.wire import Codec, Envelope
+from shoal.errors import NoSpace
 from shoal.sim.disk import Crash, SimulatedDisk
 from shoal.sim.faults import Clock, Faults
 from shoal.sim.network import Network
 from shoal.table.committer import Committer, Job
-from shoal.table.messages import Ballot, View
+from shoal.table.messages import NEVER, UNIT_BITS, Ballot, Record, View
 from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
 from shoal.table.replication.facts import Fact, Viewed
-from shoal.table.replication.messages import Said
+from shoal.table.replication.holdings import Holding
+from shoal.table.replication.messages import Granted, Said
 from shoal.table.replication.protocol import Effects, Replica
 from shoal.table.slots import slot_of
 from shoal.table.storage import Log
@@ -40,7 +43,7 @@ def _keys(count: int) -> list[bytes]:
     number = 0
     while len(keys) < count:
         key = b"k%d" % number
-        if slot_of(key) >> 4 == len(keys) % UNITS:
+        if slot_of(key) >> UNIT_BITS == len(keys) % UNITS:
             keys.append(key)
         number += 1
     return keys
@@ -49,13 +52,64 @@ def _keys(count: int) -> list[bytes]:
 KEYS = _keys(5)
 
 
+class Witness:
+    """Sees every version that any table ever has."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[bytes, Ballot, int], bytes | None] = {}
+        self._promised: dict[tuple[str, int], Ballot] = {}
+
+    def saw(self, key: bytes, ballot: Ballot, sequence: int, has: bytes | None) -> None:
+        """No two values share a version."""
+        before = self._values.setdefault((key, ballot, sequence), has)
+        assert before == has, f"{key!r}: {before!r} and {has!r} are one version"
+
+    def granted(self, voter: str, ballot: Ballot, units: Iterable[int]) -> None:
+        """A voter says that it has promised units."""
+        for unit in units:
+            before = self._promised.setdefault((voter, unit), ballot)
+            self._promised[voter, unit] = max(before, ballot)
+
+    def woke(self, voter: str, promised: Iterable[Ballot | None]) -> None:
+        """After a restart it still has."""
+        for unit, ballot in enumerate(promised):
+            before = self._promised.get((voter, unit))
+            kept = before is None or (ballot is not None and ballot >= before)
+            assert kept, f"{voter} promised {before} for unit {unit}, then {ballot}"
+
+
+class Witnessed(Table):
+    """A table under witness."""
+
+    def __init__(self, ballot: Ballot, rng: Random, witness: Witness) -> None:
+        super().__init__(ballot, rng, logged=True)
+        self._witness = witness
+
+    def put(self, key: bytes, value: bytes, deadline_ms: int = NEVER) -> None:
+        super().put(key, value, deadline_ms)
+        ballot = self.ballots[slot_of(key) >> UNIT_BITS]
+        self._witness.saw(key, ballot, self.sequence, value)
+
+    def drop(self, key: bytes) -> bool:
+        dropped = super().drop(key)
+        if dropped:
+            ballot = self.ballots[slot_of(key) >> UNIT_BITS]
+            self._witness.saw(key, ballot, self.sequence, None)
+        return dropped
+
+    def lay(self, ballot: Ballot, record: Record) -> None:
+        super().lay(ballot, record)
+        _, key, sequence, _, value = record
+        self._witness.saw(key, ballot, sequence, value)
+
+
 class Life:
     """One life of a peer: its replica, its log, and who runs its commits."""
 
     def __init__(self, sea: "Sea", name: PeerId, start: int, rng: Random) -> None:
         self._sea, self._rng, self.name = sea, rng, name
         ballot = Ballot(view=0, counter=0, peer=name, start=start)
-        self.table = Table(ballot, rng, logged=True)
+        self.table = Witnessed(ballot, rng, sea.witness)
         log = Log(sea.disks[name], name, rng, segment_bytes=9000, worth_bytes=9000)
         remains = Remains(log.recover())
         for copies in remains.units:
@@ -74,6 +128,8 @@ class Life:
             units=UNITS,
         )
         sea.founded = True
+        sea.witness.woke(self.replica.seat.me, self.replica.keeper.promised)
+        self.replica.sexton.round_s = sea.rng.choice([1.0, 60.0])
         self.believed: dict[PeerId, None] = {}
         self._waiting: list[tuple[int, object, Told]] = []
         self._due = False
@@ -110,18 +166,29 @@ class Life:
 
     def _note(self, effects: Effects) -> Effects:
         for effect in effects:
-            if isinstance(effect, Emit) and isinstance(effect.fact, Viewed):
-                self._sea.viewed(effect.fact.view)
+            match effect:
+                case Emit(Viewed(view)):
+                    self._sea.viewed(view)
+                case Send(_, Said(voter, Granted(ballot, before))):
+                    for _, units in before:
+                        self._sea.witness.granted(voter, ballot, units)
         if self.table.unkept and not self._due:
             self._due = True
             self._sea.later(self._rng.uniform(0, 0.01), self._commit)
         self._tell()
         return effects
 
+    @property
+    def holdings(self) -> list[Holding]:
+        return list(self.replica.owner.holdings.values())
+
+    def leave(self) -> None:
+        self.call(self.replica.leave)
+
     # Clients
 
     def owns(self, key: bytes) -> bool:
-        return self.table.opened[slot_of(key) >> 4]
+        return self.table.opened[slot_of(key) >> UNIT_BITS]
 
     def act(self, act: Act, told: Told) -> None:
         """A turn of a client: what it is told leaves when it is safe."""
@@ -151,13 +218,18 @@ class Life:
             return
         self._due = False
         for job in self._committer.due():
-            job.run()
-            self._sea.later(self._rng.uniform(0, 0.01), partial(self._done, job))
+            error = None
+            try:
+                job.run()
+            except NoSpace as full:
+                error = full
+            done = partial(self._done, job, error)
+            self._sea.later(self._rng.uniform(0, 0.01), done)
 
-    def _done(self, job: Job) -> None:
+    def _done(self, job: Job, error: NoSpace | None) -> None:
         if self.alive:
-            self._committer.done(job, None)
-            self._commit()
+            self._committer.done(job, error)
+            self._sea.later(0.1 if error else 0.0, self._commit)
 
     def release(self, safe: int, refused: int, why: str) -> None:
         self.call(lambda now: self.replica.released(safe, refused, now))
@@ -175,6 +247,7 @@ class Sea:
         self.network: Network[Said, Fact] = Network(seed, codec, faults)
         self.network.trace = None
         self.loss = self.duplication = 0.0
+        self.witness = Witness()
         self.founded = False
         self.names: list[PeerId] = []
         self.disks: dict[PeerId, SimulatedDisk] = {}
@@ -211,6 +284,7 @@ class Sea:
         return name
 
     def start(self, name: PeerId) -> None:
+        self.disks[name].capacity_bytes = math.inf
         self._starts += 1
         life = Life(self, name, self._starts, self.network.rng())
         self.lives[name] = life

@@ -88,6 +88,11 @@ class SimulatedDisk:
         self._safe_names: dict[str, _File] = {}
         self._changes: list[_Change] = []  # Since names were last synced.
 
+    @property
+    def used_bytes(self) -> int:
+        """So much is written."""
+        return sum(len(file.content) for file in self._names.values())
+
     # Faults
 
     def crash(self, mode: Crash, rng: Random) -> None:
@@ -183,8 +188,7 @@ class SimulatedDisk:
         self._changes.append(change)
 
     def _free_bytes(self) -> float:
-        used = sum(len(file.content) for file in self._names.values())
-        return max(0.0, self.capacity_bytes - used)
+        return max(0.0, self.capacity_bytes - self.used_bytes)
 
     def _breaks(self) -> bool:
         broken = self.failing_syncs > 0

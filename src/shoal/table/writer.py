@@ -13,6 +13,9 @@ from threading import Thread
 
 from shoal.table.committer import Committer, Job, Lane
 
+# A full disk is not tried again at once, unless somebody asks for something.
+REST_S = 0.1
+
 Run = Callable[[], None]
 Done = Callable[[BaseException | None], None]
 
@@ -87,4 +90,7 @@ class Scribe:
 
     def _done(self, job: Job, error: BaseException | None) -> None:
         self._committer.done(job, error)
-        self.look()
+        if error and not self._committer.ended:
+            self._loop.call_later(REST_S, self.look)
+        else:
+            self.look()

@@ -60,6 +60,12 @@ class Holding:
         return self.state == "open"
 
     @property
+    def sealing(self) -> bool:
+        """Is it to be written down that it has moved?"""
+        moved = self.state == "open" and self.new.decided(self.level)
+        return self.old is not None and (moved or self.state == "resealing")
+
+    @property
     def whole(self) -> bool:
         """Does every replica hold everything, and nobody else count?"""
         return self.old is None and self.new.whole(self.level)

@@ -130,10 +130,11 @@ class Keeper:
                 continue
             for group in share.groups:
                 self._keep(share.ballot, group, share.units)
+        accepted = say.Accepted(asked.start, asked.round)
         if whole and any(share.groups for share in asked.shares):
-            self._seat.reply(sender, say.Accepted(asked.round))
+            self._seat.reply(sender, accepted)
         elif whole:
-            self._seat.say(sender, say.Accepted(asked.round))
+            self._seat.say(sender, accepted)
 
     def hold(self, sender: Voter, asked: say.Hold) -> None:
         """Keep copies of what was decided under other ballots."""

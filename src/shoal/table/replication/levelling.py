@@ -108,6 +108,13 @@ class Leveller:
                 for voter in holding.learned_from.voters:
                     learning.asked[voter] = self._compare(holding, voter, mine)
 
+    def _learning_of(self, unit: int, ballot: Ballot) -> Learning | None:
+        """The learning of a unit under that ballot, if it is still of use."""
+        learning = self._learning.get(unit)
+        if learning is None or not self._ours(learning.holding, "learning"):
+            return None
+        return learning if learning.holding.ballot == ballot else None
+
     def _ours(self, holding: Holding, state: str) -> bool:
         assert self.owner, "it was introduced"
         same = self.owner.holdings.get(holding.unit) is holding
@@ -187,7 +194,7 @@ class Leveller:
 
     def fetched(self, voter: Voter, fetched: say.Fetched) -> None:
         """What we lacked has come."""
-        learning = self._learning.get(fetched.unit)
+        learning = self._learning_of(fetched.unit, fetched.ballot)
         if learning is None or learning.number != fetched.number:
             return
         for group in fetched.groups:
@@ -206,13 +213,13 @@ class Leveller:
 
     def listing(self, voter: Voter, listing: say.Listing) -> None:
         """What one holds of parts where we differ."""
-        learning = self._learning.get(listing.unit)
+        learning = self._learning_of(listing.unit, listing.ballot)
         asked = learning.asked.get(voter) if learning else None
-        if learning and asked and asked.number == listing.number and not asked.done:
+        if learning and asked and _answers(listing, asked, learning.holding):
             self._take(learning.holding, voter, asked, listing)
             self._learned(learning)
         mending = self._mending.get((listing.unit, voter))
-        if mending and mending.asked.number == listing.number:
+        if mending and _answers(listing, mending.asked, mending.holding):
             self._take(mending.holding, voter, mending.asked, listing)
             if mending.asked.done:
                 self._mend(mending)
@@ -285,7 +292,8 @@ class Leveller:
     def held(self, voter: Voter, held: say.Held) -> None:
         """A replica has kept what we sent."""
         mending = self._mending.get((held.unit, voter))
-        if mending and mending.asked.number == held.number:
+        ballot = mending.holding.ballot if mending else None
+        if mending and (mending.asked.number, ballot) == (held.number, held.ballot):
             self._go_on(mending)
 
     def _is_level(self, mending: Mending) -> None:
@@ -317,3 +325,9 @@ class Leveller:
     def under_way(self) -> int:
         """So many units or replicas are being made level."""
         return len(self._queue) + len(self._learning) + len(self._mending)
+
+
+def _answers(listing: say.Listing, asked: Asked, holding: Holding) -> bool:
+    """Is it the answer to that, and not to an earlier tenure's, nor a second time?"""
+    same = (listing.number, listing.ballot) == (asked.number, holding.ballot)
+    return same and not asked.done

@@ -85,8 +85,12 @@ class Share(Struct, frozen=True, array_like=True):
 
 
 class Accept(Struct, frozen=True, array_like=True, tag=10):
-    """Please keep these changes, and say that all these units are still mine."""
+    """Please keep these changes, and say that all these units are still mine.
 
+    Rounds are numbered anew at each start of a peer.
+    """
+
+    start: Count
     round: Count
     shares: list[Share]
 
@@ -94,6 +98,7 @@ class Accept(Struct, frozen=True, array_like=True, tag=10):
 class Accepted(Struct, frozen=True, array_like=True, tag=11):
     """Kept; and all units were promised to you when this was asked."""
 
+    start: Count
     round: Count
 
 

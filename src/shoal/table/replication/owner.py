@@ -81,6 +81,9 @@ class Owner:
             heard = self.heard[unit] if unit < self._seat.units else ballot
             if heard is None or heard <= ballot:
                 changed |= heard is None or heard.peer != ballot.peer
+                holding = self.holdings.get(unit)
+                if holding and holding.ballot < ballot:
+                    self.lose(unit)  # We had no occasion to notice.
                 self.heard[unit], self._heard_at[unit] = ballot, self._seat.now
         if changed:
             self._seat.emit(Rerouted())
@@ -289,14 +292,12 @@ class Owner:
     def tick(self) -> None:
         """Ask again, take what nobody owns, give what is another's."""
         now = self._seat.now
-        silent = [
-            each
-            for each in self.holdings.values()
-            if each.state in ("asking", "resealing") and now > each.asked_at + RESEND_S
-        ]
+        held = self.holdings.values()
+        waiting = [each for each in held if each.state == "asking" or each.sealing]
+        silent = [each for each in waiting if now > each.asked_at + RESEND_S]
         for holding in silent:
             holding.asked_at = now + self._seat.rng.uniform(0, RESEND_S)
-            if holding.state == "resealing":
+            if holding.sealing:
                 self.ask_seal(holding)
         self._prepare(each for each in silent if each.state == "asking")
         self.rounds.tick()
@@ -308,7 +309,9 @@ class Owner:
 
     def _may_claim(self, unit: int) -> bool:
         seat, now = self._seat, self._seat.now
-        if unit in self.holdings or now < self._retry_at[unit] or self.leaving:
+        if unit in self.holdings or now < self._retry_at[unit]:
+            return False
+        if self.leaving and len(seat.views[-1].members) > 1:
             return False
         new, old, heard = seat.new(unit), seat.old(unit), self.heard[unit]
         if seat.me not in new.voters:

@@ -67,7 +67,7 @@ class Replica:
         self._leveller.owner = self.owner
         self._decrees = Decrees(self.seat, self.keeper, self._adopt)
         self.roll = Roll(self.seat, self.keeper, self._decrees, host, guest=guest)
-        self._sexton = Sexton(self.seat, self.owner)
+        self.sexton = Sexton(self.seat, self.owner)
         self.deadline = now
         if founding and not remains.views:
             self._adopt(self.roll.founder())
@@ -117,6 +117,8 @@ class Replica:
         if refused > safe:
             self.owner.lose_all()
             self.owner.rounds.void()
+            for bond in self.keeper.bonds():
+                self.seat.table.note(bond)  # Nothing that rests on it is told before.
         self.owner.rounds.kept()
         return self._done()
 
@@ -125,7 +127,8 @@ class Replica:
     def receive(self, sender: PeerId, message: say.Said, now: float) -> Effects:
         """Another voter says something."""
         self.seat.now = now
-        if peer_of(message.voter) == sender != peer_of(self.seat.me):
+        known = peer_of(message.voter) == sender != peer_of(self.seat.me)
+        if known and self.seat.heard(message.voter):
             self._hear(message.voter, message.message)
         return self._done()
 
@@ -138,7 +141,7 @@ class Replica:
         if self.seat.views:
             self._decrees.tick()
             self.owner.tick()
-            self._sexton.tick()
+            self.sexton.tick()
             self._leveller.tick()
         return self._done()
 
@@ -220,8 +223,8 @@ class Replica:
         match message:
             case say.Accept():
                 self.keeper.accept(voter, message)
-            case say.Accepted(number):
-                self.owner.rounds.accepted(voter, number)
+            case say.Accepted():
+                self.owner.rounds.accepted(voter, message)
             case say.Prepare():
                 self.keeper.prepare(voter, message)
             case say.Granted():
@@ -315,7 +318,7 @@ class Replica:
 def number_of(message: say.Message) -> int | None:
     """The view that a message belongs to, if it must be ours."""
     match message:
-        case say.Accept(_, shares):
+        case say.Accept(_, _, shares):
             return shares[0].ballot.view if shares else None
         case say.Canvass(number) | say.Pledged(number) | say.Aye(number):
             return number - 1

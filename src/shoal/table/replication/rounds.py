@@ -120,7 +120,8 @@ class Rounds:
             kinds = tuple(kind for kind in round_.needs if _asks(kind, voter))
             if kinds not in made:
                 shares = self._shares(round_, kinds)
-                made[kinds] = say.Accept(round_.batch.ticket, shares)
+                start, ticket = self._seat.start, round_.batch.ticket
+                made[kinds] = say.Accept(start, ticket, shares)
             self._seat.say(voter, made[kinds])
 
     def _shares(self, round_: Round, kinds: tuple[Kind, ...]) -> list[say.Share]:
@@ -144,8 +145,11 @@ class Rounds:
 
     # Answers
 
-    def accepted(self, voter: Voter, number: int) -> None:
+    def accepted(self, voter: Voter, accepted: say.Accepted) -> None:
         """A replica has answered."""
+        number = accepted.round
+        if accepted.start != self._seat.start:
+            return
         if trailing := self._trailing.get(number):
             trailing.acked[voter] = None
             if not self._asked(trailing):
@@ -163,6 +167,8 @@ class Rounds:
 
     def _look(self, round_: Round) -> None:
         """Is it safe now, and what waited for it?"""
+        if round_.batch.ticket not in self._rounds:
+            return
         if not round_.decided:
             round_.decided = self._enough(round_)
         if round_.decided and not any(map(self._undecided, round_.after)):
@@ -198,7 +204,7 @@ class Rounds:
         if round_.batch.own and self._asked(round_):
             self._trailing[ticket] = round_
         for later in list(self._rounds.values()):
-            if ticket in later.after and later.batch.ticket in self._rounds:
+            if ticket in later.after:
                 self._look(later)
 
     # Changes of tenure

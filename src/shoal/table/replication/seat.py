@@ -13,7 +13,7 @@ from shoal.table.messages import UNITS, View, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication.facts import Fact
 from shoal.table.replication.messages import Message, Said
-from shoal.table.replication.views import Circle, Circles, peer_of
+from shoal.table.replication.views import Circle, Circles, birth_of, peer_of
 
 # Views that a member may have missed. Who has missed more comes back as a newcomer.
 MAX_VIEWS = 1000
@@ -39,6 +39,7 @@ class Seat:
         self.moved: dict[int, None] = {}  # In the present view.
         # Peers that members hold for alive, and since when; we always are.
         self.alive: dict[PeerId, float] = {peer_of(me): 0.0}
+        self._births: dict[PeerId, int] = {}  # Of the logs they speak with.
         self.effects: list[Effect] = []
         self.to_myself: deque[Message] = deque()
         self._held: deque[tuple[int, Voter, Message]] = deque()
@@ -49,8 +50,15 @@ class Seat:
         return self.views[-1].number if self.views else 0
 
     def sees(self, voter: Voter) -> bool:
-        """Is its peer alive, as far as we know?"""
-        return peer_of(voter) in self.alive
+        """Is its peer alive, with that very log, as far as we know?"""
+        peer, birth = peer_of(voter), birth_of(voter)
+        return peer in self.alive and self._births.get(peer, birth) == birth
+
+    def heard(self, voter: Voter) -> bool:
+        """Somebody speaks; false if its log has been lost since."""
+        peer, birth = peer_of(voter), birth_of(voter)
+        self._births[peer] = max(birth, self._births.get(peer, birth))
+        return self._births[peer] == birth
 
     def seen(self, voters: Iterable[Voter]) -> dict[Voter, None]:
         """Those of them that we see."""

@@ -25,14 +25,15 @@ class Sexton:
     def __init__(self, seat: Seat, owner: Owner) -> None:
         self._seat = seat
         self._owner = owner
-        self._next = seat.now + ROUND_S
+        self.round_s = ROUND_S
+        self._next = seat.now + seat.rng.uniform(0, ROUND_S)
         self._due: dict[int, Ballot] = {}  # Renewed, and to be compared.
 
     def tick(self) -> None:
         """Renew what has graves, forget what all have seen."""
         graves, holdings = self._seat.table.graves, self._owner.holdings
         if self._seat.now > self._next:
-            self._next = self._seat.now + ROUND_S
+            self._next = self._seat.now + self.round_s
             full = [u for u, each in holdings.items() if graves[u] and each.whole]
             self._owner.claim([u for u in full if holdings[u].state == "open"])
             for unit in full:

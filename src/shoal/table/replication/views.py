@@ -60,6 +60,12 @@ def peer_of(voter: Voter) -> PeerId:
     return PeerId(voter.rpartition("~")[0])
 
 
+def birth_of(voter: Voter) -> int:
+    """When its log was begun; nothing if nobody says so honestly."""
+    birth = voter.rpartition("~")[2]
+    return int(birth) if birth.isdecimal() else 0
+
+
 def voter_of(peer: PeerId, birth: int) -> Voter:
     """A peer with the log that was begun then: who has lost one is somebody else."""
     return Voter(f"{peer}~{birth}")

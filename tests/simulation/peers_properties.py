@@ -238,17 +238,14 @@ def members_come_and_go(seed: int) -> None:
 
 def may_be_wiped(sea: Sea, name: PeerId) -> bool:
     """Would enough copies be left of everything?"""
-    views = [life.replica.seat for life in sea.lives.values()]
-    members = min(len(seat.views[-1].members) if seat.views else 0 for seat in views)
-    complete = all(seat.moved == {} or life_complete(sea) for seat in views)
-    life = sea.lives.get(name)
-    stays = life is not None and not life.replica.roll.leaving
-    return stays and members >= 3 and complete
-
-
-def life_complete(sea: Sea) -> bool:
-    lives = sea.lives.values()
-    return all(each.old is None for life in lives for each in life.holdings)
+    replicas = [life.replica for life in sea.lives.values()]
+    if name not in sea.lives or not all(each.seat.views for each in replicas):
+        return False
+    views = [each.seat.views[-1] for each in replicas]
+    calm = all(view == views[0] and len(view.members) >= 3 for view in views)
+    going = any(each.roll.leaving and each.roll.member for each in replicas)
+    moving = any(each.old for life in sea.lives.values() for each in life.holdings)
+    return calm and not going and not moving
 
 
 def rng_keys(seed: int) -> int:

@@ -198,6 +198,8 @@ class Owner:
         self.heard[holding.unit] = holding.ballot
         if len(holding.voters) > 1 and not self._seat.table.shared:
             self._seat.table.share()
+        if not self._seat.table.shared:
+            self._seat.table.graves[holding.unit].clear()  # Nobody else remembers.
 
     def tell_opened(self, holdings: Iterable[Holding]) -> None:
         """Let everybody know what we answer for."""
@@ -310,8 +312,6 @@ class Owner:
     def _may_claim(self, unit: int) -> bool:
         seat, now = self._seat, self._seat.now
         if unit in self.holdings or now < self._retry_at[unit]:
-            return False
-        if self.leaving and len(seat.views[-1].members) > 1:
             return False
         new, old, heard = seat.new(unit), seat.old(unit), self.heard[unit]
         if seat.me not in new.voters:

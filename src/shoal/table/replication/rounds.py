@@ -171,11 +171,27 @@ class Rounds:
             return
         if not round_.decided:
             round_.decided = self._enough(round_)
-        if round_.decided and not any(map(self._undecided, round_.after)):
+        if round_.decided and not self._waits(round_):
             self._settle(round_)
 
-    def _undecided(self, ticket: int) -> bool:
-        return ticket in self._rounds or ticket in self._unborn
+    def _waits(self, round_: Round) -> bool:
+        """Is one not decided, of all that it waits for, directly or not?
+
+        Two may wait for each other: what a renewed tenure says again is in a batch
+        that touches other units of the one it was said in first.
+        """
+        seen, ahead = {round_.batch.ticket: None}, list(round_.after)
+        while ahead:
+            ticket = ahead.pop()
+            if ticket in self._unborn:
+                return True
+            earlier = self._rounds.get(ticket)
+            if earlier is not None and ticket not in seen:
+                if not earlier.decided:
+                    return True
+                seen[ticket] = None
+                ahead += earlier.after
+        return False
 
     def _enough(self, round_: Round) -> bool:
         if round_.batch.items and not (round_.needs or round_.batch.kept):

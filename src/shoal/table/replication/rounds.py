@@ -47,6 +47,7 @@ class Round:
     acked: dict[Voter, None] = field(default_factory=dict)
     decided: bool = False
     trimmed: bool = False  # It is about less than it was.
+    passed_on: dict[int, None] = field(default_factory=dict)  # To a later batch.
 
     def drop(self, unit: int) -> bool:
         """It is about that unit no more; false if it was not."""
@@ -245,13 +246,14 @@ class Rounds:
             table.read(unit)
             self._unborn[table.ticket] = None
         for round_ in waiting:
+            round_.passed_on[unit] = None
             round_.after[table.ticket] = None
             self._look(round_)
 
     def lose(self, unit: int) -> None:
         """Somebody else owns it: nobody knows what became of what is under way."""
         for round_ in list(self._rounds.values()):
-            if round_.drop(unit):
+            if round_.drop(unit) or unit in round_.passed_on:
                 self._table.fail(round_.batch, LOST)
                 self.settled = True
                 self._look(round_)

@@ -46,7 +46,7 @@ WHOLE_S = 60
 
 def run(*, quick: bool) -> list[Row]:
     """Every row of this comparison, or none where etcd or Go is missing."""
-    rounds, seconds = (1, 0.3) if quick else (5, 3.0)
+    rounds, seconds = (2, 0.5) if quick else (5, 3.0)
     drives = driver()
     if drives is None:
         return []

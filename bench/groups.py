@@ -60,16 +60,16 @@ class Group:
                 process.kill()
                 process.wait()
 
-    def wait_until(self, ready: Callable[[int], bool]) -> None:
+    def wait_until(self, ready: Callable[[int], bool], log: Path) -> None:
         """Wait until each port is."""
         deadline = time.monotonic() + START_S
         for port in self.ports:
             while not _attempt(ready, port):
-                ended = [
-                    each.args for each in self._processes if each.poll() is not None
-                ]
-                if ended or time.monotonic() > deadline:
-                    raise TimeoutError(f"port {port} does not answer; ended: {ended}")
+                if any(each.poll() is not None for each in self._processes):
+                    said = log.read_text().strip().rpartition("\n")[2]
+                    raise ChildProcessError(f"who serves port {port} ended: {said}")
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"port {port} does not answer; see {log}")
                 time.sleep(0.02)
 
     def _everybody(self) -> Iterator[int]:
@@ -111,7 +111,7 @@ def started(
                 )
                 for command in commands
             )
-            group.wait_until(ready)
+            group.wait_until(ready, log)
             yield group
         finally:
             group.end()

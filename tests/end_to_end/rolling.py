@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from random import Random
 from statistics import quantiles
@@ -70,13 +70,17 @@ class Load:
         return 1000 * quantiles(self.took_s[since:], n=100)[98]
 
     def lost(self) -> list[bytes]:
-        """What was acknowledged, and is not at the first peer."""
-        with Wire(self.addresses[0]) as wire:
+        """What was acknowledged and is gone; each is asked of one peer, in turn."""
+        wires = [Wire(each) for each in self.addresses]
+        try:
             return [
                 key
-                for key, value in self.kept.items()
+                for (key, value), wire in zip(self.kept.items(), cycle(wires))
                 if wire.ask(b"GET", key) != value
             ]
+        finally:
+            for each in wires:
+                each.__exit__()
 
     def _client(self, rng: Random, over: threading.Event) -> None:
         wires: dict[Address, Wire] = {}
@@ -132,7 +136,7 @@ class Network:
     """Peers of one user on loopback."""
 
     def __init__(self, cluster: Cluster, peers: int) -> None:
-        self._cluster = cluster
+        self._cluster, self._joined = cluster, 0
         self.nodes = cluster.up("--peers", str(peers))
         self._waits = "--replicated" in cluster.shoal("wait", "--help").stdout
         self.wait_whole()
@@ -159,7 +163,9 @@ class Network:
         self.nodes[n] = self._cluster.restart(node)
 
     def join(self) -> None:
-        self.nodes += self._cluster.up("--join", self.nodes[0].address)
+        self._joined += 1
+        where = ("--dir", str(self._cluster.root / f"joined-{self._joined}"))
+        self.nodes += self._cluster.up("--join", self.nodes[0].address, *where)
 
     def leave(self) -> None:
         """The last one hands over what it has, and goes."""

@@ -75,6 +75,15 @@ def test_load_notices_what_fails_and_what_is_lost(user: Cluster) -> None:
     assert load.lost()
 
 
+def test_load_finds_nothing_amiss_with_one_table(user: Cluster) -> None:
+    load = Load([user.up()[0].address] * 2, clients=4)
+    with load.running():
+        time.sleep(PLAY_S / 2)
+    assert load.kept
+    assert not load.failed
+    assert not load.lost()
+
+
 @pytest.mark.parametrize("peers", [3, 5])
 def test_every_fault_is_drawn_and_a_third_of_cuts_are_one_way(peers: int) -> None:
     rng = Random(0)

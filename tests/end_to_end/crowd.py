@@ -234,11 +234,17 @@ class Crowd:
     async def _find_once(self) -> None:
         """Is what was written once there? Each key is asked of one peer, in turn."""
         keys = list(self.book.once)
-        for n, address in enumerate(self._addresses):
-            if address in self.silent:
-                continue
-            share = keys[n :: len(self._addresses)]
-            if not await insist(address, self._finder(share), self._level_s):
+        shares = {
+            address: keys[n :: len(self._addresses)]
+            for n, address in enumerate(self._addresses)
+            if address not in self.silent
+        }
+        found = [
+            insist(address, self._finder(share), self._level_s)
+            for address, share in shares.items()
+        ]
+        for address, whole in zip(shares, await asyncio.gather(*found), strict=True):
+            if not whole:
                 self.silent.append(address)
 
     def _finder(self, keys: list[bytes]) -> Callable[[Talk], Awaitable[bool]]:

@@ -53,11 +53,10 @@ class Trial:
         return {victim for fault in self.faults for victim in fault.victims}
 
 
-def draw(rng: Random, peers: int, *, longest_s: float = LONG_S[1]) -> Trial:
+def draw(rng: Random, peers: int) -> Trial:
     """A round; seldom more than a minority is hurt."""
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
     seconds = rng.uniform(*(LONG_S if rng.random() < LONG_SHARE else SHORT_S))
-    seconds = min(seconds, longest_s)
     numbers = list(range(peers))
     rng.shuffle(numbers)
     if kind == "all killed":

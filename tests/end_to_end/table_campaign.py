@@ -5,7 +5,8 @@
 Twenty clients ask all peers for a few keys while peers are killed, halted and cut off.
 After each batch of rounds all faults end and every key is read at every peer; then
 everything that clients were told is judged: was it possible on one copy? Fails when it
-was not, when an acknowledged write is gone, or when a peer stays silent.
+was not, when an acknowledged write is gone, there or at the very end, or when a peer
+stays silent.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from tests.end_to_end.bookkeeping import Book, judge
 from tests.end_to_end.crowd import CLIENTS, Crowd
 from tests.end_to_end.faults import Peers, Trial, draw
 from tests.end_to_end.namespaces import Namespaces
+
+PEERS = 5
 
 # Rounds on the same keys: more operations on one key take a checker too long.
 BATCH = 5
@@ -47,8 +50,8 @@ class Tally:
     operations: int = 0
     unknown: int = 0
     refused: int = 0
-    once: int = 0
-    lost: int = 0
+    kept: dict[bytes, bytes] = field(default_factory=dict)  # Acknowledged, of all.
+    lost: set[bytes] = field(default_factory=set)
     oddities: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
@@ -62,8 +65,8 @@ class Tally:
         self.operations += len(book.history.operations)
         self.unknown += book.unknown
         self.refused += book.refused
-        self.once += len(book.once)
-        self.lost += len(book.lost)
+        self.kept |= book.once
+        self.lost |= set(book.lost)
         self.oddities += book.oddities
         found = judge(book)
         self.violations += found.violations
@@ -74,7 +77,14 @@ class Tally:
         return "\n".join([*self._faults(), *self._operations(), *self._troubles()])
 
     def _faults(self) -> Iterator[str]:
-        titles = "rounds", "writes go on, s", "max", "never", "copies whole, s", "max"
+        titles = (
+            "rounds",
+            "writes go on p50",
+            "max s",
+            "never",
+            "copies whole p50",
+            "max s",
+        )
         yield f"{'':20}" + "".join(f"{title:>17}" for title in titles)
         for title, times in self.times.most_common():
             resumed = _figures(self.resumed_s.get(title, []))
@@ -90,7 +100,8 @@ class Tally:
             f"{self.operations} operations, {shares[0]:.1f} % of unknown outcome, "
             f"{shares[1]:.1f} % refused"
         )
-        yield f"{self.once} keys written once and acknowledged, {self.lost} lost"
+        kept, lost = len(self.kept), len(self.lost)
+        yield f"{kept} keys written once and acknowledged, {lost} lost"
         yield f"{len(self.violations)} violations, {len(self.undecided)} undecided"
 
     def _troubles(self) -> Iterator[str]:
@@ -108,23 +119,28 @@ def _figures(seconds: list[float]) -> tuple[str, str]:
 class Campaign:
     """Peers, and what is done to them."""
 
-    def __init__(
-        self, peers: Peers, rng: Random, *, clients: int, longest_s: float
-    ) -> None:
+    def __init__(self, peers: Peers, rng: Random, clients: int) -> None:
         self.tally = Tally()
-        self._peers, self._rng = peers, rng
-        self._clients, self._longest_s = clients, longest_s
+        self._peers, self._rng, self._clients = peers, rng, clients
         asked = self._shoal("wait", "--help")
         self._waits = asked and "--replicated" in asked
 
-    def batch(self, number: int, rounds: int) -> None:
+    def batch(self, number: int, trials: Sequence[Trial]) -> None:
         """Some rounds on the same keys; then the faults end, and all is judged."""
         book = Book.of(number)
         crowd = Crowd(self._peers.addresses, book, self._rng, clients=self._clients)
         with self._playing(crowd):
-            for _ in range(rounds):
+            for trial in trials:
                 time.sleep(self._rng.uniform(*CALM_S))
-                self._round(crowd)
+                self._round(crowd, trial)
+        self.tally.close(book, [str(each) for each in crowd.silent])
+
+    def look_back(self) -> None:
+        """Is everything still there that was acknowledged in any batch?"""
+        book = Book(-1, (), (), once=self.tally.kept)
+        crowd = Crowd(self._peers.addresses, book, self._rng, clients=0)
+        with self._playing(crowd):
+            pass
         self.tally.close(book, [str(each) for each in crowd.silent])
 
     @contextmanager
@@ -148,8 +164,7 @@ class Campaign:
         assert not troubles, troubles
         assert not thread.is_alive(), "the clients never came to an end"
 
-    def _round(self, crowd: Crowd) -> None:
-        trial = draw(self._rng, len(self._peers.nodes), longest_s=self._longest_s)
+    def _round(self, crowd: Crowd, trial: Trial) -> None:
         self.tally.times[trial.title] += 1
         began = time.monotonic()
         self._peers.hurt(trial)
@@ -189,30 +204,32 @@ class Campaign:
 
 def run(
     root: Path,
+    trials: Sequence[Trial],
     *,
-    rounds: int,
     seed: int,
-    peers: int = 5,
+    peers: int = PEERS,
     clients: int = CLIENTS,
-    longest_s: float = 20.0,
 ) -> Tally:
-    """So many rounds, batch by batch; what they came to."""
+    """These rounds, batch by batch; what they came to."""
     lan = Namespaces(root, peers)
     try:
-        rng = Random(seed)
-        campaign = Campaign(Peers(lan), rng, clients=clients, longest_s=longest_s)
-        for number, first in enumerate(range(0, rounds, BATCH)):
-            campaign.batch(number, min(BATCH, rounds - first))
-            tally = campaign.tally
-            print(
-                f"{first + BATCH} rounds, {tally.operations} operations, "
-                f"{len(tally.violations)} violations",
-                file=sys.stderr,
-                flush=True,
-            )
-        return campaign.tally
+        campaign = Campaign(Peers(lan), Random(seed), clients)
+        tally = campaign.tally
+        for number, first in enumerate(range(0, len(trials), BATCH)):
+            campaign.batch(number, trials[first : first + BATCH])
+            told = f"{tally.times.total()} rounds, {tally.operations} operations"
+            violations = f"{len(tally.violations)} violations"
+            print(f"{told}, {violations}", file=sys.stderr, flush=True)
+        campaign.look_back()
+        return tally
     finally:
         lan.remove()
+
+
+def drawn(seed: int, rounds: int, peers: int = PEERS) -> list[Trial]:
+    """So many rounds by chance."""
+    rng = Random(seed)
+    return [draw(rng, peers) for _ in range(rounds)]
 
 
 def main() -> int:
@@ -220,14 +237,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--peers", type=int, default=5)
+    parser.add_argument("--peers", type=int, default=PEERS)
     chosen = parser.parse_args()
     seed = chosen.seed
     if seed is None:
         seed = random.SystemRandom().randrange(1 << 32)
-    print(f"{chosen.peers} peers, {chosen.rounds} rounds, seed {seed}", flush=True)
+    peers, rounds = chosen.peers, chosen.rounds
+    print(f"{peers} peers, {rounds} rounds, seed {seed}", flush=True)
     with TemporaryDirectory(prefix="shoal-table-campaign-") as root:
-        tally = run(Path(root), rounds=chosen.rounds, seed=seed, peers=chosen.peers)
+        tally = run(Path(root), drawn(seed, rounds, peers), seed=seed, peers=peers)
     print(tally)
     return 0 if tally.holds else 1
 

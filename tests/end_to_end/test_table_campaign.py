@@ -4,15 +4,18 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from shoal.core.machine import Address
+from tests.end_to_end import table_campaign
 from tests.end_to_end.bookkeeping import Book, judge
 from tests.end_to_end.cluster import Cluster
 from tests.end_to_end.crowd import Crowd
-from tests.end_to_end.faults import KINDS, draw
+from tests.end_to_end.faults import KINDS, Fault, Trial, draw
+from tests.end_to_end.namespaces import require_namespaces
 from tests.end_to_end.rolling import Load
 
 PLAY_S = 2.0
@@ -93,3 +96,14 @@ def test_every_fault_is_drawn_and_a_third_of_cuts_are_one_way(peers: int) -> Non
     one_way = counts["deaf"] + counts["mute"]
     assert 0.25 < one_way / (one_way + counts["cut off"]) < 0.42
     assert all(fault.victims for fault in drawn)
+
+
+def test_a_campaign_on_one_machine_believes_it(tmp_path: Path) -> None:
+    require_namespaces()
+    kinds = ("killed", "stopped", "cut off")
+    trials = [Trial((Fault(kind, (0,)),), 0.5) for kind in kinds]
+    tally = table_campaign.run(tmp_path, trials, seed=4, peers=1)
+    assert tally.holds, str(tally)
+    assert tally.kept
+    assert tally.times == dict.fromkeys(kinds, 1)
+    assert "0 lost" in str(tally)

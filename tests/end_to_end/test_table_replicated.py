@@ -6,6 +6,7 @@ import pytest
 
 from tests.end_to_end import table_campaign
 from tests.end_to_end.cluster import Cluster
+from tests.end_to_end.faults import Fault, Trial
 from tests.end_to_end.namespaces import require_namespaces
 from tests.end_to_end.rolling import Load, Network, fill, grow_and_shrink
 from tests.end_to_end.rolling import rolling_restart as restart_in_turn
@@ -15,13 +16,19 @@ pytestmark = pytest.mark.skip(reason="until peers share one table")
 KEYS = 5_000
 
 
+ROUNDS = [
+    Trial((Fault("killed", (0,)),), 1.0),
+    Trial((Fault("cut off", (1,)),), 1.0),
+    Trial((Fault("deaf", (2,)), Fault("stopped", (0,))), 1.0),
+]
+
+
 def test_what_clients_see_under_faults_is_possible_on_one_copy(tmp_path: Path) -> None:
     require_namespaces()
-    tally = table_campaign.run(tmp_path, rounds=3, seed=1, longest_s=2.0)
+    tally = table_campaign.run(tmp_path, ROUNDS, seed=1, peers=3)
     assert tally.holds, str(tally)
     assert tally.operations > 500
-    assert tally.once
-    assert not tally.lost
+    assert tally.kept
 
 
 def test_peers_are_restarted_in_turn_and_nobody_notices(user: Cluster) -> None:

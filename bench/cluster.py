@@ -61,9 +61,13 @@ def run(*, quick: bool) -> list[Row]:
         )
         theirs = all_of_it.enter_context(etcd(Path(root, "etcd")))
         forms = all_of_it.enter_context(_forms(drives, ours, theirs))
+        waits = has("wait", "--replicated")
+        if not waits:
+            tell("shoal wait --replicated is not there yet: not waited for copies")
+        _wait_whole(Path(root, "ours"), waits=waits)
         title = "" if one_table(ours) else f" ({ALONE})"
         _fill(drives, [ours, theirs])
-        _wait_whole(Path(root, "ours"))
+        _wait_whole(Path(root, "ours"), waits=waits)
         rows: list[Row] = []
         for verb, askers in LOADS:
             what = f"{WORDS[verb]}, {askers} clients{title}"
@@ -150,10 +154,8 @@ def _fill(drives: Path, groups: list[Group]) -> None:
                 one.run("put", askers=64, count=each, keys=KEYS, bytes=VALUE_BYTES)
 
 
-def _wait_whole(root: Path) -> None:
-    """Wait for all copies, where there are such."""
-    if not has("wait", "--replicated"):
-        tell("shoal wait --replicated is not there yet: not waited for copies")
-        return
-    command = shoal("wait", "--replicated", "--timeout", str(WHOLE_S))
-    subprocess.run(command, check=True, env=home(root), timeout=2 * WHOLE_S)
+def _wait_whole(root: Path, *, waits: bool) -> None:
+    """Wait for all copies, where that can be asked."""
+    if waits:
+        command = shoal("wait", "--replicated", "--timeout", str(WHOLE_S))
+        subprocess.run(command, check=True, env=home(root), timeout=2 * WHOLE_S)

@@ -187,7 +187,9 @@ class Network:
         """Nothing if it succeeded, else what it said."""
         where = {"SHOAL_PEER": str(node.address)}
         limit = ("--timeout", str(WHOLE_S))
-        done = self._cluster.shoal(*arguments, *limit, environment=where)
+        done = self._cluster.shoal(
+            *arguments, *limit, environment=where, within_s=WHOLE_S + END_S
+        )
         return None if done.returncode == 0 else f"{arguments}: {done.stderr}"
 
 

@@ -1,6 +1,7 @@
 """One table at several real peers, on machines of their own, hurt again and again.
 
     python -m tests.end_to_end.table_campaign [--rounds 200] [--seed N] [--peers 5]
+        [--dir DIR]    where the peers' directories and logs stay
 
 Twenty clients ask all peers for a few keys while peers are killed, halted and cut off.
 After each batch of rounds all faults end and every key is read at every peer; then
@@ -24,6 +25,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from tests.end_to_end.bookkeeping import Book, judge
+from tests.end_to_end.cluster import START_S
 from tests.end_to_end.crowd import CLIENTS, Crowd
 from tests.end_to_end.faults import Peers, Trial, draw
 from tests.end_to_end.namespaces import Namespaces
@@ -198,7 +200,8 @@ class Campaign:
 
     def _shoal(self, *arguments: str) -> str | None:
         """What one of our commands printed at the first peer, if it succeeded."""
-        done = self._peers.lan.machines[0].cluster.shoal(*arguments)
+        cluster = self._peers.lan.machines[0].cluster
+        done = cluster.shoal(*arguments, within_s=WHOLE_S + START_S)
         return done.stdout if done.returncode == 0 else None
 
 
@@ -238,14 +241,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--peers", type=int, default=PEERS)
+    parser.add_argument("--dir", type=Path)
     chosen = parser.parse_args()
-    seed = chosen.seed
+    peers, rounds, seed = chosen.peers, chosen.rounds, chosen.seed
     if seed is None:
         seed = random.SystemRandom().randrange(1 << 32)
-    peers, rounds = chosen.peers, chosen.rounds
     print(f"{peers} peers, {rounds} rounds, seed {seed}", flush=True)
-    with TemporaryDirectory(prefix="shoal-table-campaign-") as root:
-        tally = run(Path(root), drawn(seed, rounds, peers), seed=seed, peers=peers)
+    with TemporaryDirectory(prefix="shoal-table-campaign-") as fleeting:
+        root = chosen.dir or Path(fleeting)
+        tally = run(root, drawn(seed, rounds, peers), seed=seed, peers=peers)
     print(tally)
     return 0 if tally.holds else 1
 

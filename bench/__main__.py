@@ -10,7 +10,17 @@ from rich.table import Table
 from bench.comparison import Row, as_json, record
 
 # Each is a module of this package with a `run` that gives rows.
-NAMES = ("net", "door", "members", "table", "storage", "client", "flow")
+NAMES = (
+    "net",
+    "door",
+    "members",
+    "table",
+    "storage",
+    "client",
+    "flow",
+    "cluster",
+    "fixed",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows: list[Row] = []
     for name in names:
         found = importlib.import_module(f"bench.{name}").run(quick=chosen.quick)
+        if not found:
+            continue  # It said what it misses.
         record(name, found, quick=chosen.quick)
         if not chosen.json:
             Console().print(table(name, found))

@@ -22,6 +22,7 @@ from bench.comparison import (
     less_is_better,
     more_is_better,
     obey,
+    python,
 )
 from bench.rivals.redis import Server, redis, running
 from bench.table import IN_MEMORY
@@ -56,7 +57,7 @@ def run(*, quick: bool) -> list[Row]:
                     ("ours", "bench.client"),
                     (RIVAL, "bench.rivals.redis_py"),
                 ):
-                    children[name] = Child(module, str(server.port))
+                    children[name] = python(module, str(server.port))
                     children[name].tell(within_s=WITHIN_S, do="get", count=1)
                 _share_a_core(server, *children.values())
                 for deed, what, count in DEEDS:

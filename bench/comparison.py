@@ -50,6 +50,8 @@ class Round(Struct, frozen=True):
     operations: float
     seconds: float
     cpu_s: float
+    p50_s: float = 0.0  # Of one operation, where that was measured.
+    p99_s: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -67,6 +69,8 @@ class Standing(Struct, frozen=True):
 
     rate: float
     cost_s: float
+    p50_s: float = 0.0
+    p99_s: float = 0.0
 
 
 def more_is_better(
@@ -112,8 +116,12 @@ def alternate(
 
 
 def _standing(rounds: Sequence[Round]) -> Standing:
-    rate = statistics.median(each.rate for each in rounds)
-    return Standing(rate, statistics.median(each.cost_s for each in rounds))
+    return Standing(
+        *(
+            statistics.median(getattr(each, figure) for each in rounds)
+            for figure in Standing.__struct_fields__
+        )
+    )
 
 
 def fastest(standings: Mapping[str, Standing], rival: str) -> str:
@@ -128,11 +136,8 @@ def fastest(standings: Mapping[str, Standing], rival: str) -> str:
 class Child:
     """A process of a comparison: it is told, and answers, in lines of JSON."""
 
-    def __init__(
-        self, module: str, *arguments: str, interpreter: str = sys.executable
-    ) -> None:
-        command = [interpreter, "-m", module, *arguments]
-        self._name = " ".join(command[2:])
+    def __init__(self, *command: str) -> None:
+        self._name = " ".join(command)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -177,6 +182,11 @@ class Child:
         self._process.communicate(timeout=END_S)
 
 
+def python(module: str, *arguments: str, interpreter: str = sys.executable) -> Child:
+    """`python -m MODULE`, as a child."""
+    return Child(interpreter, "-m", module, *arguments)
+
+
 class Pair:
     """Two processes: one asks, the other answers."""
 
@@ -213,9 +223,9 @@ def pair(module: str, *form: str) -> Iterator[Pair]:
     """`python -m MODULE answer` and `ask` while the block runs."""
     children: list[Child] = []
     try:
-        children.append(Child(module, "answer", *form))
+        children.append(python(module, "answer", *form))
         address = children[0].hear(START_S)
-        children.append(Child(module, "ask", *form, address))
+        children.append(python(module, "ask", *form, address))
         yield Pair(children[1], children[0])
     finally:
         for each in children:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.comparison import US, Child, Row, less_is_better, obey
+from bench.comparison import US, Row, less_is_better, obey, python
 from shoal.core.frames import framed
 
 REQUEST = framed(b"get nothing")
@@ -38,7 +38,7 @@ def run(*, quick: bool) -> list[Row]:
     dawdlers = QUICK_DAWDLERS if quick else DAWDLERS
     with _peer() as (port, pid):
         alone = _round_trips(port)
-        crowd = Child("bench.door", "crowd", str(port))
+        crowd = python("bench.door", "crowd", str(port))
         try:
             crowd.tell(within_s=60, do="idle", count=idlers)
             idle = _round_trips(port)

@@ -24,6 +24,7 @@ from bench.comparison import (
     alternate,
     less_is_better,
     more_is_better,
+    python,
 )
 from shoal.client import Client
 from tests.end_to_end.cluster import Cluster
@@ -85,7 +86,7 @@ def peers(root: Path) -> Iterator[Lab]:
 @contextmanager
 def rival(module: str, files: list[str]) -> Iterator[Child]:
     """One that has loaded both arrays."""
-    child = Child(module, *files, interpreter=interpreter())
+    child = python(module, *files, interpreter=interpreter())
     try:
         child.tell(within_s=START_S, do="small", count=1)
         yield child

@@ -46,10 +46,7 @@ class Server:
 
     def ask(self, *words: str) -> bytes:
         """One command, and the beginning of its answer."""
-        parts = [f"*{len(words)}\r\n", *(f"${len(w)}\r\n{w}\r\n" for w in words)]
-        with socket.create_connection(("127.0.0.1", self.port), START_S) as channel:
-            channel.sendall("".join(parts).encode())
-            return channel.recv(1 << 16)
+        return ask(self.port, *words)
 
     def end(self) -> None:
         """End it, and let it keep what it keeps."""
@@ -66,6 +63,14 @@ class Server:
                 time.sleep(0.005)
         self.process.kill()
         raise TimeoutError(f"{self.process.args!r} does not answer")
+
+
+def ask(port: int, *words: str) -> bytes:
+    """One command to whoever listens there, and the beginning of its answer."""
+    parts = [f"*{len(words)}\r\n", *(f"${len(w)}\r\n{w}\r\n" for w in words)]
+    with socket.create_connection(("127.0.0.1", port), START_S) as channel:
+        channel.sendall("".join(parts).encode())
+        return channel.recv(1 << 16)
 
 
 def redis(directory: Path, *options: str) -> Server:

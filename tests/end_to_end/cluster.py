@@ -81,7 +81,10 @@ class Cluster:
         }
 
     def shoal(
-        self, *arguments: str, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        within_s: float = 2 * START_S,
     ) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
@@ -89,7 +92,7 @@ class Cluster:
             env={**self.environment, **(environment or {})},
             capture_output=True,
             text=True,
-            timeout=2 * START_S,
+            timeout=within_s,
             check=False,
         )
 

@@ -96,6 +96,8 @@ class Namespaces:
         self._prefix = f"shoal-{os.getpid()}"
         self._hub = f"{self._prefix}-hub"
         self._made: list[str] = []
+        # Who is here reaches every machine, whatever is cut between these.
+        self.outside = Machine(self._hub, "10.7.0.254", root / "outside")
         self.machines = [
             Machine(f"{self._prefix}-{n}", f"10.7.0.{n}", root / str(n))
             for n in range(1, count + 1)
@@ -113,11 +115,16 @@ class Namespaces:
 
     def part(self, one: Iterable[Machine], other: Iterable[Machine]) -> None:
         """Let nothing through between two groups, either way."""
+        left, right = list(one), list(other)
+        self.deafen(left, right)
+        self.deafen(right, left)
+
+    def deafen(self, one: Iterable[Machine], other: Iterable[Machine]) -> None:
+        """Let nothing through to these from the others; what they say is heard."""
         others = list(other)
-        for left in one:
-            for right in others:
-                left.drop("-s", right.host)
-                right.drop("-s", left.host)
+        for machine in one:
+            for each in others:
+                machine.drop("-s", each.host)
 
     def lift(self) -> None:
         """Let everything through again."""
@@ -137,6 +144,7 @@ class Namespaces:
         self._add(self._hub)
         self._hubbed("link", "add", "switch", "type", "bridge")
         self._hubbed("link", "set", "switch", "up")
+        self._hubbed("address", "add", f"{self.outside.host}/24", "dev", "switch")
         for n, machine in enumerate(self.machines, 1):
             self._add(machine.name)
             port = f"port{n}"

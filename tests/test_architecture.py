@@ -22,6 +22,7 @@ FACES = {
     "ending.py",
     "files.py",
     "forkserver.py",
+    "forwarder.py",
     "library.py",
     "nursery.py",
     "results.py",

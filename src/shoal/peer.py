@@ -226,7 +226,7 @@ class Peer:
             fail=self.fail,
             address=self.address,
         )
-        self.table_service.start()
+        self.table_service.start(self.links)
 
     def _make_records(self, start: int) -> None:
         self.records = RecordsService(

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from shoal.core.machine import PeerId
+from shoal.core.machine import Address, PeerId
 from shoal.table.messages import Durability
 from shoal.table.protocol import Table
 from shoal.table.redis.commands import Commands
@@ -14,6 +14,7 @@ from shoal.table.redis.feed import Feed
 from shoal.table.redis.listeners import Listeners
 from shoal.table.redis.replies import CommandError
 from shoal.table.redis.scanner import Scanner
+from shoal.table.routes import Abroad, AtHome
 
 # What a client that listens to channels may say in the protocol's second version,
 # where news and replies look the same.
@@ -121,9 +122,14 @@ class RedisServer:
     """The table as Redis's clients see it."""
 
     def __init__(
-        self, table: Table, commands: Commands, surroundings: Surroundings
+        self,
+        table: Table,
+        commands: Commands,
+        surroundings: Surroundings,
+        abroad: Abroad | None = None,
     ) -> None:
         self.table = table
+        self.abroad = abroad or AtHome(surroundings.name, Address(surroundings.address))
         self.commands = commands
         self.surroundings = surroundings
         self.clients: dict[int, Client] = {}

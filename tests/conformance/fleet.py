@@ -41,6 +41,9 @@ class Chart:
     def ranges(self) -> list[Range]:
         return [Range(0, SLOTS - 1, PeerId(self._me))]
 
+    def peers(self) -> list[PeerId]:
+        return [PeerId(name) for name in "abc"]
+
     def address(self, peer: PeerId) -> Address | None:
         return None
 

@@ -190,7 +190,7 @@ def test_that_nothing_was_done_is_said_only_if_it_is_so(name: str) -> None:
 
 def test_0_3_a_fixed_group_places_keys_by_md5() -> None:
     nodes = [PeerId(f"node-{n}") for n in range(8)]
-    group = FixedGroup(nodes[3], Address("127.0.0.1:5003"), nodes)
+    group = FixedGroup(nodes[3], {n: Address(f"{n}:5000") for n in nodes})
     assert group.owner(b"abc") == group.owner(b"hello") == nodes[2]
     assert group.owner(b"100000") is HERE
     assert group.owner(b"199999") == nodes[1]

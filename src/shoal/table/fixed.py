@@ -4,7 +4,7 @@ There is one copy of everything, and nobody takes over: who is not there is miss
 once, and is there again when it is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from shoal.core.classic_rings import fixed_owner
 from shoal.core.machine import Address, PeerId
@@ -13,15 +13,15 @@ from shoal.table.routes import HERE, Range, Route
 
 
 class FixedGroup:
-    """Who owns what in a group of `nodes`, in the order of their ids."""
+    """Who owns what among the nodes of an atlas, in the order of their ids."""
 
     patience_s = 0.0
 
-    def __init__(self, me: PeerId, address: Address, nodes: Sequence[PeerId]) -> None:
-        self.whole = len(nodes) == 1
+    def __init__(self, me: PeerId, atlas: Mapping[PeerId, Address]) -> None:
+        self.whole = len(atlas) == 1
         self._me = me
-        self._address = address
-        self._nodes = tuple(nodes)
+        self._atlas = atlas
+        self._nodes = tuple(atlas)
 
     def owner(self, key: bytes) -> Route:
         """The same for all, whoever is there."""
@@ -33,8 +33,12 @@ class FixedGroup:
         return [Range(0, SLOTS - 1, self._me)]
 
     def address(self, peer: PeerId) -> Address | None:
-        """Our own."""
-        return self._address if peer == self._me else None
+        """As the group's file says."""
+        return self._atlas.get(peer)
+
+    def peers(self) -> list[PeerId]:
+        """All nodes, whoever is up."""
+        return list(self._nodes)
 
     def attend(self, changed: Callable[[], None]) -> None:
         """Nothing ever changes."""

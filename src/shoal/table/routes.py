@@ -55,6 +55,9 @@ class Routes(Protocol):
     def ranges(self) -> list[Range]:
         """Where clients of a cluster are to go, by slots."""
 
+    def peers(self) -> list[PeerId]:
+        """Everybody who may own something, this peer among them."""
+
     def address(self, peer: PeerId) -> Address | None:
         """Where clients dial that peer."""
 
@@ -79,6 +82,10 @@ class Alone:
     def ranges(self) -> list[Range]:
         """All are ours."""
         return [Range(0, SLOTS - 1, self._me)]
+
+    def peers(self) -> list[PeerId]:
+        """Nobody else."""
+        return [self._me]
 
     def address(self, peer: PeerId) -> Address | None:
         """Our own."""

@@ -47,10 +47,10 @@ def _nodes(server: RedisServer) -> list[_Node]:
     routes, here = server.abroad.routes, server.surroundings
     host, port = addresses.parse(here.address)
     known = {here.name: _Node(here.name, host, port, [])}
+    for peer in routes.peers():
+        if peer not in known and (address := routes.address(peer)):
+            known[peer] = _Node(peer, *addresses.parse(address), [])
     for each in routes.ranges():
-        for peer in (each.owner, *each.replicas):
-            if peer not in known and (address := routes.address(peer)):
-                known[peer] = _Node(peer, *addresses.parse(address), [])
         if owner := known.get(each.owner):
             _add(owner.owned, each.first, each.last)
     return list(known.values())

@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._blocked = False
         self._finished = False  # It asks no more.
         self._due = False  # It is gone on with soon.
+        self._early = b""  # Said while others answer: not heard yet.
         self._held = 0  # Bytes of answers that wait.
 
     @property
@@ -96,6 +97,10 @@ class Connection(asyncio.Protocol):
         """Answer what the client asks."""
         table, talk = self._table, self._talk
         if talk.ended:
+            return
+        if talk.turn:  # Others still answer what it said before.
+            self._early += data
+            self._transport.pause_reading()
             return
         table.begin(time())
         try:
@@ -156,7 +161,6 @@ class Connection(asyncio.Protocol):
         """Others answer a part of it; nothing more is heard until they have."""
         self._committing.count(self._talk.answered)
         self.settle()
-        self._transport.pause_reading()
         self._waiting.append((ticket, turn, 0))
         turn.send(self._landed)
         if ticket:
@@ -228,7 +232,7 @@ class Connection(asyncio.Protocol):
         """Go on with what is left, or end, once the client has what it was told."""
         if self._transport.is_closing():
             return
-        if self._talk.paused and not self._talk.ended:
+        if (self._talk.paused or self._early) and not self._talk.ended:
             self._transport.pause_reading()
             if self._may_go_on() and not self._due:
                 self._due = True
@@ -238,8 +242,14 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._due = False
-        if self._talk.paused and self._may_go_on() and not self._transport.is_closing():
-            self.data_received(b"")
+        paused = self._talk.paused
+        if not (paused or self._early) or self._transport.is_closing():
+            return
+        if self._may_go_on():
+            early = b""
+            if not paused:
+                early, self._early = self._early, b""
+            self.data_received(early)
             self._read_on()
 
     def _may_go_on(self) -> bool:
@@ -249,7 +259,7 @@ class Connection(asyncio.Protocol):
         return self._held <= BACKLOG_BYTES
 
     def _read_on(self) -> None:
-        if self._may_go_on() and not self._talk.paused:
+        if self._may_go_on() and not (self._talk.paused or self._early):
             self._transport.resume_reading()
 
     def _wait_for_reader(self, unread: int) -> None:

@@ -30,6 +30,9 @@ MAX_REQUEST_BYTES = 8 * MAX_VALUE_BYTES
 _COMMAND_WORK = 640
 _WORD_WORK = 192
 
+# What it costs to ask another peer, here and there: 5 us.
+_FAR_WORK = 1024
+
 _ASTERISK = ord("*")
 _FRAMED = b"*$"  # How a request begins, and how it goes on.
 _MASK = SLOTS - 1
@@ -148,12 +151,8 @@ class RedisTalk:
         """GET and SET are carried out in this loop: a call for each costs a tenth."""
         append, table, told, dirty = replies.append, self._table, 0, self._table.dirty
         slots, none, hot = table.slots, nothing(self.client.version), self._hot()
-        plain: Iterator[Words] = iter(self._reader.gets, _MORE)
-        requests = self._wary() if self._heads.marked else plain
-        if self._postponed:
-            requests, self._postponed = chain(self._postponed, requests), []
         words: Words = []
-        for words in requests:
+        for words in self._requests():
             try:
                 verb = hot.get(words[0])
                 if verb is _GET:
@@ -175,6 +174,10 @@ class RedisTalk:
                         table.put(key, value)
                         append(OK)
                         continue
+                elif verb is _FAR and (cost := self._answer_far(words, replies)):
+                    told += cost
+                    if told < TURN_BYTES:
+                        continue
             except (TypeError, ValueError, LookupError):
                 pass  # Not the words of a GET or SET: what they are is found out below.
             if told < TURN_BYTES:
@@ -182,11 +185,22 @@ class RedisTalk:
                 told += len(reply) + self._work
                 slots, none = table.slots, nothing(self.client.version)
                 hot = self._hot()
-            over = self._turn_over or table.burdened
-            if told >= TURN_BYTES or self.ended or over:
+            if told >= TURN_BYTES or self._is_over():
                 self.paused = True
                 break
         self._last = words if type(words) is list else []
+
+    def _is_over(self) -> bool:
+        """Is no more of what was said to be carried out in this turn?"""
+        return self.ended or self._turn_over or self._table.burdened
+
+    def _requests(self) -> Iterator[Words]:
+        """What is whole, after what was put off."""
+        plain: Iterator[Words] = iter(self._reader.gets, _MORE)
+        requests = self._wary() if self._heads.marked else plain
+        if self._postponed:
+            requests, self._postponed = chain(self._postponed, requests), []
+        return requests
 
     def _wary(self) -> Iterator[Words]:
         """Requests, where hiredis may be told of keys that cannot be any."""
@@ -212,8 +226,9 @@ class RedisTalk:
 
     def _hot(self) -> Mapping[bytes, str]:
         """What may be answered in the loop: nothing where more than that is to do."""
-        plain = self.client.plain and self._table.told is None
-        return _HOT if plain and self._routes.whole else _COLD
+        if not self.client.plain or self._table.told is not None:
+            return _COLD
+        return _HOT if self._routes.whole else _FARTHER
 
     def _hear_typed(self, data: bytes, replies: list[bytes]) -> bytes:
         """Answer what is typed by hand, a line each; returns what is not."""
@@ -235,6 +250,32 @@ class RedisTalk:
             at = end + 1
         self._typed = b""
         return typed[at:]
+
+    def _answer_far(self, words: Words, replies: list[bytes]) -> int:
+        """A GET or SET, wherever its key is: at half the cost of whatever command.
+
+        What it cost; nothing was done, if it is no such.
+        """
+        key = words[1]
+        value = words[2] if len(words) == 3 else None
+        if len(words) != _LENGTHS[words[0]] or not _fit(key, value or b""):
+            return 0
+        if self._routes.owner(key) is not HERE:
+            turn = self.travel()
+            turn.ask(key, self.client.version, words, changes=value is not None)
+            turn.leave(len(replies))
+            replies.append(b"")
+            return _FAR_WORK if turn.size_bytes < TURN_BYTES else TURN_BYTES
+        if value is not None:
+            self._table.put(key, value)
+            replies.append(OK)
+            return _COMMAND_WORK
+        entry = self._table.find(key)
+        found = nothing(self.client.version) if entry is None else entry.value
+        replies.append(
+            found if entry is None else b"$%d\r\n%b\r\n" % (len(found), found)
+        )
+        return _COMMAND_WORK + len(found)
 
     def _has_to_wait(self, command: KeyCommand | TalkCommand) -> bool:
         """No answer of its turn may be refused: what it changes is not undone.
@@ -313,3 +354,8 @@ def _fit(key: object, value: object) -> bool:
 _GET, _SET = "get", "set"
 _HOT = {b"GET": _GET, b"get": _GET, b"SET": _SET, b"set": _SET}
 _COLD: Mapping[bytes, str] = {}
+
+# The same where keys are at several peers.
+_FAR = "far"
+_FARTHER = dict.fromkeys(_HOT, _FAR)
+_LENGTHS = {b"GET": 2, b"get": 2, b"SET": 3, b"set": 3}

@@ -23,6 +23,7 @@ FACES = {
     "files.py",
     "forkserver.py",
     "forwarder.py",
+    "herald.py",
     "library.py",
     "nursery.py",
     "results.py",

@@ -16,7 +16,9 @@ from shoal.table.messages import SLOTS
 from shoal.table.routes import HERE, Range, Route
 from shoal.table.storage import Storage
 from tests.conformance.hosts import run
-from tests.conformance.tables import Shop
+from tests.conformance.tables import Shop, Wire, command
+
+LIMIT_S = 20.0  # Ten times any wait below.
 
 P = ParamSpec("P")
 
@@ -60,7 +62,7 @@ class Sea:
     """What all links lead through."""
 
     def __init__(self, seed: int) -> None:
-        self.handlers: dict[PeerId, Handler] = {}
+        self.handlers: dict[tuple[PeerId, str], Handler] = {}
         self.rng = Random(seed)
         self.slowest_s = 0.002  # Messages overtake each other within this.
         self.asked = 0
@@ -77,7 +79,7 @@ class Link:
         self._me = PeerId(me)
 
     def serve(self, topic: str, handler: Handler) -> None:
-        self._sea.handlers[self._me] = handler
+        self._sea.handlers[self._me, topic] = handler
 
     def ask(
         self, to: PeerId, topic: str, body: bytes, *, within_s: float
@@ -85,11 +87,11 @@ class Link:
         loop = asyncio.get_running_loop()
         self._sea.asked += 1
         answer: asyncio.Future[Raw] = loop.create_future()
-        task = loop.create_task(self._travel(to, body))
+        task = loop.create_task(self._travel(to, topic, body))
         task.add_done_callback(lambda done: _settle(answer, done))
         return answer
 
-    async def _travel(self, to: PeerId, body: bytes) -> Raw:
+    async def _travel(self, to: PeerId, topic: str, body: bytes) -> Raw:
         sea = self._sea
         if to in sea.gone:
             never = Unreachable(f"the way to {to} broke; it was never asked")
@@ -99,7 +101,7 @@ class Link:
         lost = Unreachable(f"the way to {to} broke; it may have acted on it")
         if to in sea.deaf:
             raise lost
-        told = sea.handlers[to](self._me, Raw(body))
+        told = sea.handlers[to, topic](self._me, Raw(body))
         told = told if isinstance(told, bytes) else await told
         await asyncio.sleep(sea.rng.uniform(0, sea.slowest_s))
         if to in sea.torn:
@@ -116,13 +118,21 @@ def _settle(answer: asyncio.Future[Raw], done: asyncio.Task[Raw]) -> None:
         answer.set_exception(error)
 
 
+MakeChart = Callable[[str, "Fleet"], Chart]
+
+
 class Fleet:
     """Peers a, b and c; a key belongs to the one that it begins with."""
 
-    def __init__(self, seed: int, storages: Mapping[str, Storage]) -> None:
+    def __init__(
+        self, seed: int, storages: Mapping[str, Storage], chart: "MakeChart | None"
+    ) -> None:
         self.sea = Sea(seed)
         owners: dict[str, Route] = {name: PeerId(name) for name in "abc"}
-        self.charts = {name: Chart(name, dict(owners)) for name in owners}
+        self.charts = {
+            name: chart(name, self) if chart else Chart(name, dict(owners))
+            for name in owners
+        }
         self.shops = {
             name: Shop(
                 storages.get(name),
@@ -157,13 +167,42 @@ def looped(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
 @asynccontextmanager
 async def fleet(
-    seed: int = 1, storages: Mapping[str, Storage] | None = None
+    seed: int = 1,
+    storages: Mapping[str, Storage] | None = None,
+    chart: "MakeChart | None" = None,
 ) -> AsyncIterator[Fleet]:
     """Open while the block runs; no bug may show."""
-    ours = Fleet(seed, storages or {})
+    ours = Fleet(seed, storages or {}, chart)
     async with AsyncExitStack() as stack:
         for each in ours.shops.values():
             await each.open()
             stack.push_async_callback(each.close)
         yield ours
     assert not [bug for each in ours.shops.values() for bug in each.bugs]
+
+
+# Clients
+
+
+async def at(ours: Fleet, name: str) -> Wire:
+    return await ours.shops[name].visit()
+
+
+async def say(wire: Wire, *commands: tuple[bytes, ...]) -> None:
+    wire[1].write(b"".join(command(*words) for words in commands))
+
+
+async def hear(wire: Wire, size: int) -> bytes:
+    async with asyncio.timeout(LIMIT_S):
+        return await wire[0].readexactly(size)
+
+
+async def told(wire: Wire, expected: bytes, *commands: tuple[bytes, ...]) -> None:
+    await say(wire, *commands)
+    assert await hear(wire, len(expected)) == expected
+
+
+async def line(wire: Wire, *words: bytes) -> bytes:
+    await say(wire, words)
+    async with asyncio.timeout(LIMIT_S):
+        return await wire[0].readline()

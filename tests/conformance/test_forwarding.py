@@ -12,34 +12,8 @@ from shoal.sim.disk import SimulatedDisk
 from shoal.table.messages import MAX_VALUE_BYTES
 from shoal.table.routes import HOPELESS, NOBODY
 from shoal.table.storage import Log, survivors
-from tests.conformance.fleet import Fleet, fleet, looped
-from tests.conformance.tables import StubbornDisk, Wire, command, log_on
-
-LIMIT_S = 20.0  # Ten times any wait below.
-
-
-async def at(ours: Fleet, name: str) -> Wire:
-    return await ours.shops[name].visit()
-
-
-async def say(wire: Wire, *commands: tuple[bytes, ...]) -> None:
-    wire[1].write(b"".join(command(*words) for words in commands))
-
-
-async def hear(wire: Wire, size: int) -> bytes:
-    async with asyncio.timeout(LIMIT_S):
-        return await wire[0].readexactly(size)
-
-
-async def told(wire: Wire, expected: bytes, *commands: tuple[bytes, ...]) -> None:
-    await say(wire, *commands)
-    assert await hear(wire, len(expected)) == expected
-
-
-async def line(wire: Wire, *words: bytes) -> bytes:
-    await say(wire, words)
-    async with asyncio.timeout(LIMIT_S):
-        return await wire[0].readline()
+from tests.conformance.fleet import LIMIT_S, at, fleet, hear, line, looped, say, told
+from tests.conformance.tables import StubbornDisk, log_on
 
 
 @looped

@@ -14,6 +14,7 @@ from shoal.core.machine import Address, PeerId
 from shoal.table.committer import Committer
 from shoal.table.connection import Connection, Waiter
 from shoal.table.forwarder import Forwarder, Wires
+from shoal.table.herald import Herald
 from shoal.table.lines import LinesTalk
 from shoal.table.messages import Ballot, Durability
 from shoal.table.protocol import Table
@@ -85,6 +86,8 @@ class TableService:
             self.table, COMMANDS, routes or Alone(peer, address), self, fail
         )
         self.redis = RedisServer(self.table, COMMANDS, around, self.forwarder)
+        self.herald = Herald(peer, self.forwarder.routes, self.redis.listeners.publish)
+        self.redis.spread = self.herald.spread
         self._storage = storage
         self._durability = durability
         self._committer = Committer(
@@ -101,6 +104,7 @@ class TableService:
         """Take up what was committed before, and begin to serve."""
         if wires:
             self.forwarder.start(wires)
+            self.herald.start(wires)
         loop = asyncio.get_running_loop()
         for key, entry in survivors(self._storage.recover()).items():
             self.table.load(key, entry)

@@ -45,7 +45,7 @@ class _Node(NamedTuple):
 def _nodes(server: RedisServer) -> list[_Node]:
     """This peer, and every other that has slots and can be dialled."""
     routes, here = server.abroad.routes, server.surroundings
-    host, port = addresses.parse(here.address)
+    host, port = addresses.parse(routes.address(here.name) or here.address)
     known = {here.name: _Node(here.name, host, port, [])}
     for peer in routes.peers():
         if peer not in known and (address := routes.address(peer)):

@@ -134,6 +134,8 @@ class RedisServer:
         self.surroundings = surroundings
         self.clients: dict[int, Client] = {}
         self.listeners: Listeners[Client] = Listeners()
+        # Tells other peers what is published here.
+        self.spread: Callable[[bytes, bytes], None] = lambda *_: None
         self.events = Events(table, self.listeners.publish)
         self.feed: Feed[Client] = Feed(table)
         self.scanner = Scanner(table)

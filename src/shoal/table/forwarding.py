@@ -9,7 +9,6 @@ with whoever owns the key by then; every errand is answered, by its deadline.
 
 import math
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from shoal.core.machine import PeerId
@@ -50,6 +49,9 @@ class _Lane:
     to: PeerId | Place
     queue: deque[Errand] = field(default_factory=deque)
     under_way_bytes: int = 0
+    # Whose errands are under way: those left of a turn wait for its first ones, which
+    # may not be done, or not all.
+    turns: dict[Turn, None] = field(default_factory=dict)
 
 
 class Forwarding:
@@ -79,41 +81,52 @@ class Forwarding:
         asks: list[Ask] = []
         for key, lane in list(self._lanes.items()):
             while lane.queue and self._has_room(lane):
-                if ask := _together(lane, now):
-                    lane.under_way_bytes += ask.size_bytes
-                    asks.append(ask)
+                ask = _together(lane, now)
+                if ask is None:
+                    break
+                lane.under_way_bytes += ask.size_bytes
+                lane.turns.update((each.turn, None) for each in ask.errands)
+                asks.append(ask)
             if not (lane.queue or lane.under_way_bytes):
                 del self._lanes[key]
         return asks
 
     def answered(self, ask: Ask, answers: list[bytes | None], now: float) -> None:
         """So far it was done; nothing of the rest, nor of what is elsewhere."""
-        lane = self._landed(ask)
+        lane, elsewhere = self._landed(ask), list[Errand]()
         for errand, answer in zip(ask.errands, answers, strict=False):
             if answer is None:
-                self._put_back(errand, f"{_named(ask.to)} does not own the key", now)
+                elsewhere.append(errand)
             else:
                 errand.turn.answer(errand.number, answer)
-        rest = ask.errands[len(answers) :]
-        if answers:
-            lane.queue.extendleft(reversed(rest))
-        else:
-            self._refused(rest, f"{_named(ask.to)} did nothing of it", now)
+        if not answers:
+            self._return(lane, ask.errands, f"{_named(ask.to)} did nothing of it", now)
+            return
+        lane.queue.extendleft(reversed(ask.errands[len(answers) :]))
+        if elsewhere:
+            self._return(lane, elsewhere, f"{_named(ask.to)} does not own the key", now)
 
     def refused(self, ask: Ask, why: str, now: float) -> None:
         """It was certainly not done."""
-        self._landed(ask)
-        self._refused(ask.errands, why, now)
+        self._return(self._landed(ask), ask.errands, why, now)
 
     def lost(self, ask: Ask, why: str, now: float) -> None:
-        """It may have been done: nobody can tell."""
-        self._landed(ask)
+        """It may have been done: nobody can tell.
+
+        What was read is read again, but not if its turn changes anything: that may have
+        been done, and is not to be seen by what was asked before it.
+        """
+        lane, again = self._landed(ask), list[Errand]()
         unknown = error(f"UNKNOWN {why}; read what is there before you repeat it")
         for errand in ask.errands:
             if errand.changes:
                 errand.turn.answer(errand.number, unknown)
+            elif errand.turn.changes:
+                _refuse(errand, why)
             else:
-                self._put_back(errand, why, now)
+                again.append(errand)
+        if again:
+            self._return(lane, again, why, now)
 
     def wake(self, now: float) -> None:
         """Look again for whoever owns what waits."""
@@ -135,8 +148,14 @@ class Forwarding:
                 lane = self._lanes[key] = _Lane(route)
             lane.queue.append(errand)
 
-    def _refused(self, errands: Iterable[Errand], why: str, now: float) -> None:
-        for errand in errands:
+    def _return(self, lane: _Lane, errands: list[Errand], why: str, now: float) -> None:
+        """They were not done; what their turns say after them is not done before."""
+        turns = {errand.turn for errand in errands}
+        queue, lane.queue = lane.queue, deque()
+        behind = list(errands)
+        for errand in queue:
+            (behind if errand.turn in turns else lane.queue).append(errand)
+        for errand in behind:
             self._put_back(errand, why, now)
 
     def _put_back(self, errand: Errand, why: str, now: float) -> None:
@@ -152,6 +171,8 @@ class Forwarding:
         changes = ask.errands[0].turn.changes
         lane = self._lanes[ask.to, changes]
         lane.under_way_bytes -= ask.size_bytes
+        for errand in ask.errands:
+            lane.turns.pop(errand.turn, None)
         return lane
 
     def _has_room(self, lane: _Lane) -> bool:
@@ -160,7 +181,9 @@ class Forwarding:
 
 
 def _together(lane: _Lane, now: float) -> Ask | None:
-    """The next that travel in one message; none if all have waited too long."""
+    """The next that travel in one message; none if those have waited too long, or
+    wait for others of their turn.
+    """
     errands: list[Errand] = []
     size, until, queue = 0, math.inf, lane.queue
     while queue and len(errands) < MAX_TOGETHER:
@@ -168,6 +191,8 @@ def _together(lane: _Lane, now: float) -> Ask | None:
         if errand.turn.until <= now:
             _refuse(queue.popleft(), f"{_named(lane.to)} takes no more at present")
             continue
+        if errand.turn in lane.turns:
+            break
         if errands and size + errand.size_bytes > TOGETHER_BYTES:
             break
         errands.append(queue.popleft())

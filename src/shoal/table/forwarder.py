@@ -5,6 +5,7 @@ each message, none for a request.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from time import time
@@ -22,6 +23,8 @@ from shoal.table.redis.commands import Commands
 from shoal.table.redis.replies import error
 from shoal.table.routes import Routes
 from shoal.table.turns import Turn
+
+log = logging.getLogger(__name__)
 
 TOPIC = "table.errands"
 
@@ -158,7 +161,15 @@ class Forwarder:
         table = self._table
         asked = requests(body)
         table.begin(time())
-        told = carry_out(table, self._commands, self.routes, asked)
+        told: list[bytes | None]
+        try:
+            told = carry_out(table, self._commands, self.routes, asked)
+        except Exception:
+            # A client's bytes have found a bug: it is told loudly, and costs no peer.
+            log.exception("what another peer asked met a bug of ours")
+            told = [error("UNKNOWN it met a bug; see the log of its owner")] * len(
+                asked
+            )
         ticket = table.rests_on
         self._committing.count(len(told))
         if not ticket:

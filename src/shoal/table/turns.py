@@ -104,11 +104,10 @@ class Turn:
 
     def refuse(self, why: str, reply: bytes) -> None:
         """Nothing that was changed here has been; `reply` says so instead."""
-        holes = {hole.at for hole in self._holes}
         for at, said in enumerate(self.replies):
             if isinstance(said, Unasked):
                 self.replies[at] = b""
-            elif said and at not in holes:
+            elif said:  # Where a hole is, nothing is said yet.
                 self.replies[at] = reply
         for number in self._ours:
             self._answers[number] = error(why)

@@ -22,6 +22,8 @@ FACES = {
     "ending.py",
     "files.py",
     "forkserver.py",
+    "forwarder.py",
+    "herald.py",
     "library.py",
     "nursery.py",
     "results.py",

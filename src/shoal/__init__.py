@@ -7,11 +7,13 @@ from shoal.errors import Misuse, Refused, ShoalError, Unanswered, Unknown, Unrea
 from shoal.version import VERSION
 
 if TYPE_CHECKING:
+    from shoal.client.copies import ClusterClient
     from shoal.client.coroutines import AsyncTable, Network
 
 __all__ = [
     "AsyncTable",
     "Client",
+    "ClusterClient",
     "Misuse",
     "Network",
     "Refused",
@@ -47,9 +49,13 @@ def open(  # noqa: A001 - it is what `shoal.open()` does.
 
 
 def __getattr__(name: str) -> object:
-    """What needs a loop is imported by those who have one."""
+    """What few need is imported by those who do."""
     if name in ("AsyncTable", "Network"):
         from shoal.client import coroutines
 
         return getattr(coroutines, name)
+    if name == "ClusterClient":
+        from shoal.client.copies import ClusterClient
+
+        return ClusterClient
     raise AttributeError(f"module 'shoal' has no attribute {name!r}")

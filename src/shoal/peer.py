@@ -28,8 +28,10 @@ from shoal.net.links import Links
 from shoal.net.streams import Streams
 from shoal.reachability import Reachability
 from shoal.settings import PeerSettings
+from shoal.table.fixed import FixedGroup
 from shoal.table.records.service import TOPIC as RECORDS
 from shoal.table.records.service import RecordsService
+from shoal.table.routes import Routes
 from shoal.table.service import TableService
 from shoal.table.storage import Log, Memory, Storage
 from shoal.version import VERSION
@@ -66,6 +68,8 @@ class Peer:
         self._host = host
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._remembering: asyncio.TimerHandle | None = None
+        # Where the nodes of our fixed group are, in the order of their ids.
+        self._atlas = settings.group.atlas() if settings.group else {}
 
     @classmethod
     @asynccontextmanager
@@ -104,6 +108,7 @@ class Peer:
             "storage": self._settings.storage,
             "durability": self._settings.durability,
             "directory": str(self._home.directory),
+            **({"nodes": len(self._atlas)} if self._settings.group else {}),
         }
 
     def members(self) -> list[MemberRecord]:
@@ -189,7 +194,7 @@ class Peer:
             self,
             refused=self._refused,
             fail=self.fail,
-            inviting=self._settings.insecure,
+            inviting=self._settings.insecure and not self._settings.group,
         )
         self.streams = Streams(self.links, self.fail)
 
@@ -225,8 +230,15 @@ class Peer:
             durability=self._settings.durability,
             fail=self.fail,
             address=self.address,
+            routes=self._routes(),
         )
-        self.table_service.start()
+        self.table_service.start(self.links)
+
+    def _routes(self) -> Routes | None:
+        """Who owns which keys, if this peer is of a fixed group."""
+        if self._settings.group is None:
+            return None
+        return FixedGroup(self.name, self._atlas)
 
     def _make_records(self, start: int) -> None:
         self.records = RecordsService(
@@ -315,12 +327,14 @@ class Peer:
 
     def locate(self, peer: PeerId) -> Address | None:
         """Where to dial a peer, if anybody can."""
+        if address := self._atlas.get(peer):
+            return address
         profile = self.members_service.profile_of(peer)
         return profile.address if profile and profile.dialable else None
 
     def knows(self, peer: PeerId) -> bool:
         """Is that a member of our network?"""
-        return self.members_service.profile_of(peer) is not None
+        return peer in self._atlas or self.members_service.profile_of(peer) is not None
 
     def relays(self, peer: PeerId) -> list[PeerId]:
         """Who follows a peer by name has a link to it."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from shoal.core.address import LOOPBACK, is_loopback
+from shoal.core.group import Group
 from shoal.core.machine import Address
 from shoal.members.settings import MembersSettings
 from shoal.table.messages import Durability
@@ -29,6 +30,7 @@ class PeerSettings:
     profile: str = "loopback"
     storage: Storage = "log"
     durability: Durability = "always"
+    group: Group | None = None  # The fixed group that it is a node of.
     data: tuple[Path, ...] = ()  # Files and folders to add at the start.
     workers: int | None = None  # All processors but one, unless told otherwise.
     worker_memory_mb: int | None = None  # A quarter of the machine's likewise.

@@ -9,7 +9,9 @@ from random import Random
 from shoal.core.machine import PeerId
 from shoal.net.door import JSON, RESP, TEXT, Reception
 from shoal.sim.disk import SimulatedDisk
+from shoal.table.forwarder import Wires
 from shoal.table.messages import Durability
+from shoal.table.routes import Routes
 from shoal.table.service import TableService
 from shoal.table.storage import Log, Memory, Storage
 
@@ -19,21 +21,33 @@ Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Shop:
     """A table that is open to clients."""
 
-    def __init__(self, storage: Storage | None, durability: Durability) -> None:
+    def __init__(
+        self,
+        storage: Storage | None,
+        durability: Durability = "always",
+        *,
+        name: str = "shop",
+        routes: Routes | None = None,
+        wires: Wires | None = None,
+    ) -> None:
         self.bugs: list[Exception] = []
+        self._name = PeerId(name)
+        self._routes = routes
+        self._links = wires
         self._storage = storage or Memory()
         self._durability = durability
         self._wires: list[asyncio.StreamWriter] = []
 
     async def open(self) -> None:
         self.service = TableService(
-            PeerId("shop"),
+            self._name,
             self._storage,
             start=1,
             durability=self._durability,
             fail=self.bugs.append,
+            routes=self._routes,
         )
-        self.service.start()
+        self.service.start(self._links)
         self.reception = Reception(
             {
                 RESP: self.service.redis_client,

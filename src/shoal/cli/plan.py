@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shoal.cli import which
+from shoal.cli.fixed import Fixed
 from shoal.core import address as addresses
 from shoal.core.identity import checked_label
 from shoal.core.machine import Address
@@ -55,6 +56,7 @@ class Plan:
     workers: int | None
     worker_memory_mb: int | None
     log: str
+    fixed: Fixed | None
 
     @classmethod
     def read(
@@ -75,6 +77,7 @@ class Plan:
         workers: int | None = None,
         worker_memory_mb: int | None = None,
         log: str = "text",
+        fixed: Fixed | None = None,
     ) -> "Plan":
         """Check everything that can be checked before anything is started."""
         host, port = addresses.parse(listen)
@@ -109,6 +112,7 @@ class Plan:
             workers=workers,
             worker_memory_mb=worker_memory_mb,
             log=log,
+            fixed=fixed,
         )
 
     def settings(self) -> PeerSettings:
@@ -127,6 +131,7 @@ class Plan:
             data=self.data,
             workers=self.workers,
             worker_memory_mb=self.worker_memory_mb,
+            group=self.fixed.group if self.fixed else None,
         )
         return PROFILES[self.profile](plain)
 

@@ -14,6 +14,7 @@ from shoal.cli.footprint import Footprint
 from shoal.cli.outcome import code_of, complain
 from shoal.cli.plan import INSECURE, Plan, taken_by
 from shoal.core import address as addresses
+from shoal.core.hello import Membership
 from shoal.core.identity import Identity
 from shoal.core.machine import Address
 from shoal.errors import NotListening, ShoalError, Unreachable
@@ -74,10 +75,16 @@ def print_up(facts: dict[str, Any], *, stays: bool) -> None:
         f"peer {facts['name']} is up at {facts['address']}\n"
         f"  network {facts['network']}, profile {facts['profile']}, "
         f"state in {facts['directory']}\n"
-        f"  join it:  shoal join {facts['address']}\n"
+        f"{_how_to_join(facts)}"
         f"  stop it:  {'Ctrl-C, or: ' if stays else ''}shoal down {facts['name']}",
         flush=True,
     )
+
+
+def _how_to_join(facts: dict[str, Any]) -> str:
+    if nodes := facts.get("nodes"):
+        return f"  one of the {nodes} nodes of a fixed group\n"
+    return f"  join it:  shoal join {facts['address']}\n"
 
 
 async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
@@ -96,8 +103,7 @@ async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
 
 async def _live(home: Home, plan: Plan, tell: _Teller) -> None:
     try:
-        secret = plan.secret or await _invited(home, plan)
-        membership = enter(home, plan.name, secret)
+        membership = await _enter(home, plan)
         await _check_reachable(plan.join)
         register(plan.directory)
         loop = asyncio.get_running_loop()
@@ -114,6 +120,14 @@ async def _live(home: Home, plan: Plan, tell: _Teller) -> None:
             f"address {where}: {taken_by(plan.port)}; choose another, or any free one "
             "with --listen :0"
         ) from error
+
+
+async def _enter(home: Home, plan: Plan) -> Membership:
+    """Be who we are, of the network that we are of or are to join."""
+    if plan.fixed:
+        node = plan.fixed.identity
+        return enter(home, node.label, plan.fixed.group.secret, seed=node.seed)
+    return enter(home, plan.name, plan.secret or await _invited(home, plan))
 
 
 async def _invited(home: Home, plan: Plan) -> bytes | None:

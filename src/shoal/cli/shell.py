@@ -7,8 +7,8 @@ ends it; a word that is no command, or too few words, say what there is.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from shoal.cli.outcome import complain
 from shoal.cli.rote import Rote
 from shoal.cli.words import meant, readable, split
 from shoal.client.documents import shown
+from shoal.client.table import Table
 from shoal.client.verbs import Verbs
 from shoal.core import address as addresses
 from shoal.core.machine import Address
@@ -35,7 +36,7 @@ USES = {
     "put": ("put KEY VALUE", "let a key have a value, which may have blanks"),
     "get": ("get KEY", "what a key has; None if it has nothing"),
     "del": ("del KEY", "let a key have nothing; False if it had nothing"),
-    "keys": ("keys", "all keys, a line each"),
+    "keys": ("keys", "all keys of all peers that answer, a line each; so does list"),
     "benchmark": (
         "benchmark put|get|del FIRST COUNT",
         "so many numbered keys, one after the other",
@@ -81,7 +82,7 @@ def shell(
 
 
 def _talk(address: Address, options: Options) -> None:
-    prompt = _Prompt(Verbs(address, options.timeout), as_json=options.json)
+    prompt = _Prompt(address, options)
     ended = False
     while not ended:
         try:
@@ -114,15 +115,17 @@ def _own_peer(
 class _Prompt:
     """One person, or one script, and the table."""
 
-    def __init__(self, verbs: Verbs, *, as_json: bool) -> None:
-        self._verbs = verbs
-        self._as_json = as_json
+    def __init__(self, address: Address, options: Options) -> None:
+        self._verbs = Verbs(address, options.timeout)
+        self._timeout_s = options.timeout
+        self._as_json = options.json
         self.asks = sys.stdin.isatty()
         self._commands: dict[str, Callable[[str], None]] = {
             "put": self._put,
             "get": self._get,
             "del": self._delete,
             "keys": self._keys,
+            "list": self._keys,
             "benchmark": self._benchmark,
             "help": self._help,
             "exit": self._exit,
@@ -183,7 +186,12 @@ class _Prompt:
     def _keys(self, rest: str) -> None:
         if rest:
             raise _misused("keys")
-        keys = self._verbs.keys()
+        table = Table(self._verbs.address, self._timeout_s)
+        with closing(table):
+            keys = table.scan()
+            self._list(keys)
+
+    def _list(self, keys: Iterable[bytes]) -> None:
         if self._as_json:
             print(json.dumps([shown(key) for key in keys]))
         for key in [] if self._as_json else keys:

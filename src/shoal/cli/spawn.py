@@ -181,6 +181,8 @@ def _command(plan: Plan, join: list[str] | None) -> list[str]:
         command += [option, value] if value else []
     for address in plan.join if join is None else join:
         command += ["--join", address]
+    if fixed := plan.fixed:
+        command += ["--static", str(fixed.path), "--id", str(fixed.node)]
     for path in plan.data:
         command += ["--data", str(path)]
     for option, count in (

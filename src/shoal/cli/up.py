@@ -5,20 +5,24 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
+from shoal.cli.fixed import chosen
 from shoal.cli.options import PLAIN, Options
 from shoal.cli.plan import Plan, check_alone
 from shoal.core import address as addresses
 from shoal.errors import Misuse
 from shoal.settings import Durability, Storage
 
+NOT_NEGATIVE = Parameter(validator=validators.Number(gte=0))
 AT_LEAST_ONE = Parameter(validator=validators.Number(gte=1))
 
 
 def up(
     *,
     peers: int = 1,
-    listen: str = f"{addresses.LOOPBACK}:{addresses.DEFAULT_PORT}",
+    listen: str | None = None,
     join: tuple[str, ...] = (),
+    static: Path | None = None,
+    id: Annotated[int | None, NOT_NEGATIVE] = None,  # noqa: A002 - as users know it.
     dir: Path | None = None,  # noqa: A002 - it is the option's name.
     detach: bool = False,
     advertise: str | None = None,
@@ -45,8 +49,14 @@ def up(
         and so on.
     listen
         HOST:PORT, or a PORT on loopback, for TCP and UDP; 0 is any that is free.
+        127.0.0.1:7600 unless told otherwise.
     join
         HOST:PORT of a peer of the network to join; may be given several times.
+    static
+        A file that says of which nodes a fixed group is, such as {"0": {"ip":
+        "10.0.0.1", "port": 5000}}: each key has one owner and one copy for ever.
+    id
+        Which node of it this one is, if its address does not tell.
     dir
         The data directory: who the peer is, and everything it keeps. One for each
         port in your home unless told otherwise.
@@ -82,9 +92,13 @@ def up(
     log
         What lines of the log look like: text or json.
     """
+    unfit = {"peers": peers != 1, "join": join, "token": token, "name": name}
+    if fixed := chosen(static, id, advertise or listen, unfit):
+        listen, advertise = listen or fixed.address, fixed.address
     plan = Plan.read(
-        listen=listen,
+        listen=listen or f"{addresses.LOOPBACK}:{addresses.DEFAULT_PORT}",
         join=join,
+        fixed=fixed,
         directory=dir,
         advertise=advertise,
         name=name,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import closing, suppress
 from typing import Any, overload
 
 from shoal.client import documents, requests
@@ -10,6 +11,7 @@ from shoal.client.pipeline import Pipelines
 from shoal.client.requests import Text
 from shoal.client.table import Default
 from shoal.core.machine import Address
+from shoal.errors import Unknown
 
 
 class Network:
@@ -172,7 +174,25 @@ class AsyncTable:
     async def scan(
         self, pattern: Text = "*", *, timeout_s: float | None = None
     ) -> AsyncIterator[bytes]:
-        """Every key that fits: * ? [a-z]. One that is there all the while is found."""
+        """Every key that fits: * ? [a-z]. One that is there all the while is found.
+
+        Each peer is asked for its own; those of one that does not answer are missing.
+        """
+        async for key in self._scan_here(pattern, timeout_s):
+            yield key
+        for other in await self._others(timeout_s):
+            with closing(other), suppress(Unknown):
+                async for key in other._scan_here(pattern, timeout_s):
+                    yield key
+
+    async def _others(self, timeout_s: float | None) -> list["AsyncTable"]:
+        listed = await self._ask(requests.nodes(), timeout_s=timeout_s)
+        addresses = requests.others(listed)
+        return [AsyncTable(each, self._lines.timeout_s) for each in addresses]
+
+    async def _scan_here(
+        self, pattern: Text, timeout_s: float | None
+    ) -> AsyncIterator[bytes]:
         cursor = b"0"
         while True:
             request = requests.scan(cursor, pattern)
@@ -186,8 +206,12 @@ class AsyncTable:
         return self.scan()
 
     async def size(self, *, timeout_s: float | None = None) -> int:
-        """How many keys there are."""
-        return int(await self._ask(requests.size(), timeout_s=timeout_s))
+        """How many keys there are, at all peers that answer."""
+        count = int(await self._ask(requests.size(), timeout_s=timeout_s))
+        for other in await self._others(timeout_s):
+            with closing(other), suppress(Unknown):
+                count += int(await other._ask(requests.size(), timeout_s=timeout_s))
+        return count
 
 
 class AsyncDocuments:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from hiredis import pack_command
 
+from shoal.core.machine import Address
 from shoal.errors import Misuse
 
 # As the table has them; here a mistake is found before anything is sent.
@@ -113,6 +114,21 @@ def scan(cursor: bytes, pattern: Text) -> bytes:
     words = [b"SCAN", cursor, b"COUNT", b"%d" % PAGE]
     asked = plain(pattern)
     return words_of(*words, *([] if asked == b"*" else [b"MATCH", asked]))
+
+
+def nodes() -> bytes:
+    """Who else has keys?"""
+    return words_of(b"CLUSTER", b"NODES")
+
+
+def others(listed: bytes) -> list[Address]:
+    """Where the others are: ID HOST:PORT@PORT FLAGS ..., a line each."""
+    lines = [line.split(" ", 3) for line in listed.decode().splitlines()]
+    return [
+        Address(where.partition("@")[0])
+        for _, where, flags, _ in lines
+        if "myself" not in flags
+    ]
 
 
 def size() -> bytes:

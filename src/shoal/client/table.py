@@ -7,6 +7,7 @@ with values that are never used again makes harmless.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from typing import Any, TypeVar, overload
 
 from shoal.client import requests
@@ -14,6 +15,7 @@ from shoal.client.documents import Documents
 from shoal.client.requests import Text
 from shoal.client.wire import Wire
 from shoal.core.machine import Address
+from shoal.errors import Unknown
 
 # Requests sent together: their replies wait where the system keeps them meanwhile.
 MANY = 1000
@@ -178,7 +180,21 @@ class Table:
     def scan(
         self, pattern: Text = "*", *, timeout_s: float | None = None
     ) -> Iterator[bytes]:
-        """Every key that fits: * ? [a-z]. One that is there all the while is found."""
+        """Every key that fits: * ? [a-z]. One that is there all the while is found.
+
+        Each peer is asked for its own; those of one that does not answer are missing.
+        """
+        yield from self._scan_here(pattern, timeout_s)
+        for other in self._others(timeout_s):
+            with closing(other), suppress(Unknown):
+                yield from other._scan_here(pattern, timeout_s)
+
+    def _others(self, timeout_s: float | None) -> list["Table"]:
+        listed = self._ask(requests.nodes(), timeout_s=timeout_s)
+        addresses = requests.others(listed)
+        return [Table(each, self._wire.timeout_s) for each in addresses]
+
+    def _scan_here(self, pattern: Text, timeout_s: float | None) -> Iterator[bytes]:
         cursor = b"0"
         while True:
             cursor, keys = self._ask(
@@ -192,7 +208,11 @@ class Table:
         return self.scan()
 
     def __len__(self) -> int:
-        return int(self._ask(requests.size()))
+        count = int(self._ask(requests.size()))
+        for other in self._others(None):
+            with closing(other), suppress(Unknown):
+                count += int(other._ask(requests.size()))
+        return count
 
     def __bool__(self) -> bool:
         return True  # A table is one, even if it is empty.

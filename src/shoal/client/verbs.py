@@ -7,13 +7,15 @@ interrupts a call ends the connection; the next call makes another.
 from socket import IPPROTO_TCP, TCP_NODELAY, create_connection, socket
 from time import monotonic
 
+from hiredis import ReplyError
+
 from shoal.client import replies
 from shoal.client.requests import key_of, value_of
 from shoal.client.wire import CHUNK_BYTES
 from shoal.core.address import parse
 from shoal.core.frames import FrameReader, framed
 from shoal.core.machine import Address
-from shoal.errors import MalformedMessage, Refused
+from shoal.errors import MalformedMessage
 
 _ERROR, _NONE, _SUCCESS, _FOUND = b"ERROR ", b"NONE", b"SUCCESS", b"="
 
@@ -72,7 +74,8 @@ class Verbs:
             self.close()
             raise
         if reply.startswith(_ERROR) and not request.startswith(b"get "):
-            raise Refused(f"peer {self.address}: {reply[6:].decode(errors='replace')}")
+            why = reply.removeprefix(_ERROR).decode(errors="replace")
+            raise replies.failure(self.address, ReplyError(why))
         return reply
 
     def _receive(self, wire: socket, until: float) -> bytes:

@@ -25,7 +25,14 @@ from shoal.core.flight import (
 from shoal.core.frames import MAX_FRAME_BYTES
 from shoal.core.links import LinkMessage
 from shoal.core.machine import Effects, Emit, PeerId, Send
-from shoal.errors import Misuse, ShoalError, Unanswered, Unreachable, named
+from shoal.errors import (
+    Misuse,
+    ShoalError,
+    Unanswered,
+    Unknown,
+    Unreachable,
+    named,
+)
 from shoal.net.clockwork import Clockwork
 from shoal.net.ways import Way
 
@@ -220,8 +227,13 @@ def _resolve(outcome: Outcome[asyncio.Future[Raw]]) -> None:
         case Expired(_, to, sent):
             done = "it may have acted on it" if sent else "it was never asked"
             why = f"{to} did not answer in time; {done}"
-            waiter.set_exception(Unanswered(why))
+            waiter.set_exception(_unknown(Unanswered(why), sent))
         case Broken(_, to, sent):
             done = "it may have acted on it" if sent else "it was never asked"
             why = f"the way to {to} broke before it answered; {done}"
-            waiter.set_exception(Unreachable(why))
+            waiter.set_exception(_unknown(Unreachable(why), sent))
+
+
+def _unknown(error: Unknown, sent: bool) -> Unknown:
+    error.asked = sent
+    return error

@@ -72,11 +72,11 @@ class Home:
         flock(self._lock, LOCK_UN)
         os.close(self._lock)
 
-    def identity(self, label: str = "") -> Identity:
-        """Who we are: as always here, or new."""
+    def identity(self, label: str = "", *, seed: bytes | None = None) -> Identity:
+        """Who we are: as always here, or new; who has that seed, if it is given."""
         stored = self._load("identity.json")
         if stored is None:
-            identity = Identity(secrets.token_bytes(SEED_BYTES), label)
+            identity = Identity(seed or secrets.token_bytes(SEED_BYTES), label)
             self._store(
                 "identity.json",
                 {
@@ -93,9 +93,16 @@ class Home:
                 "run the version that wrote it"
             )
         try:
-            return Identity(b64decode(stored["seed"], validate=True), stored["label"])
+            ours = Identity(b64decode(stored["seed"], validate=True), stored["label"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("identity.json", error) from error
+        if seed not in (None, ours.seed):
+            raise DirectoryHeld(
+                f"data directory {self.directory}: it belongs to {ours.peer}, which is "
+                "of another network or of a group as it was before its file changed; "
+                "choose another with --dir"
+            )
+        return ours
 
     def membership(self, identity: Identity) -> Membership | None:
         """What network we are of, if of one already."""
@@ -193,9 +200,11 @@ class Home:
         )
 
 
-def enter(home: Home, label: str, secret: bytes | None) -> Membership:
+def enter(
+    home: Home, label: str, secret: bytes | None, *, seed: bytes | None = None
+) -> Membership:
     """Take up our place in a network: the one we were of, that one, or a new one."""
-    identity = home.identity(label)
+    identity = home.identity(label, seed=seed)
     ours = home.membership(identity)
     if ours and secret in (None, ours.secret):
         return ours

@@ -36,6 +36,17 @@ def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
     raise NotListening(f"address {host}: no port is free for both TCP and UDP")
 
 
+def is_ours(host: str) -> bool:
+    """Does this machine have that address?"""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as tried:
+        try:
+            tried.bind((host, 0))
+        except OSError:
+            return False
+        return True
+
+
 def _not_listening(host: str, port: int, error: OSError) -> str:
     where = addresses.join(host, port)
     reason = (error.strerror or str(error)).lower()

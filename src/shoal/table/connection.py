@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 from shoal.table.protocol import Table
 from shoal.table.talk import Talk
+from shoal.table.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +26,24 @@ NEWS_BYTES = 32 << 20
 # A client that has read nothing for so long will not.
 PATIENCE_S = 60.0
 
-# Answers, how many they are, and the batch they rest on.
-_Waiting = tuple[int, bytes, int]
+# The batch that answers rest on, the answers, and how many they are.
+_Waiting = tuple[int, bytes | Turn, int]
+
+
+class Waiter(Protocol):
+    """Who waits for changes to be safe."""
+
+    def release(self, safe: int, refused: int, why: str) -> bool:
+        """All up to one batch is safe, all after it up to another refused.
+
+        False if there is more to wait for.
+        """
 
 
 class Committing(Protocol):
     """What a connection needs of whoever commits changes."""
 
-    def wait(self, connection: "Connection") -> None:
+    def wait(self, waiter: Waiter) -> None:
         """Call `release` when more is safe."""
 
     def count(self, answered: int) -> None:
@@ -58,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._blocked = False
         self._finished = False  # It asks no more.
         self._due = False  # It is gone on with soon.
+        self._early = b""  # Said while others answer: not heard yet.
         self._held = 0  # Bytes of answers that wait.
 
     @property
@@ -86,6 +98,10 @@ class Connection(asyncio.Protocol):
         table, talk = self._table, self._talk
         if talk.ended:
             return
+        if talk.turn:  # Others still answer what it said before.
+            self._early += data
+            self._transport.pause_reading()
+            return
         table.begin(time())
         try:
             replies = talk.hear(data)
@@ -95,7 +111,9 @@ class Connection(asyncio.Protocol):
             self.cut("what it asked could not be answered")
             return
         ticket = table.rests_on
-        if replies:
+        if talk.turn:
+            self._send(talk.turn, ticket)
+        elif replies:
             self._committing.count(talk.answered)
             self.settle()
             if ticket or self._waiting:
@@ -139,6 +157,22 @@ class Connection(asyncio.Protocol):
         if self._held > BACKLOG_BYTES:
             self._transport.pause_reading()
 
+    def _send(self, turn: Turn, ticket: int) -> None:
+        """Others answer a part of it; nothing more is heard until they have."""
+        self._committing.count(self._talk.answered)
+        self.settle()
+        self._waiting.append((ticket, turn, 0))
+        turn.send(self._landed)
+        if ticket:
+            self._committing.wait(self)
+        if not turn.left:
+            self._landed()
+
+    def _landed(self) -> None:
+        """All others have answered."""
+        if self._waiting:
+            self.release(0, 0, "")
+
     def release(self, safe: int, refused: int, why: str) -> bool:
         """All up to one batch is safe, all after it up to another refused.
 
@@ -148,6 +182,15 @@ class Connection(asyncio.Protocol):
         ready: list[bytes] = []
         while waiting and waiting[0][0] <= max(safe, refused):
             ticket, replies, count = waiting.popleft()
+            if isinstance(replies, Turn):
+                if ticket > safe:
+                    replies.refuse(why, self._talk.refused(1, why))
+                if replies.left:
+                    waiting.appendleft((0, replies, 0))
+                    break
+                self._talk.turn = None
+                ready.append(replies.told())
+                continue
             self._held -= len(replies)
             if ticket > safe:
                 replies = self._talk.refused(count, why)
@@ -189,7 +232,7 @@ class Connection(asyncio.Protocol):
         """Go on with what is left, or end, once the client has what it was told."""
         if self._transport.is_closing():
             return
-        if self._talk.paused and not self._talk.ended:
+        if (self._talk.paused or self._early) and not self._talk.ended:
             self._transport.pause_reading()
             if self._may_go_on() and not self._due:
                 self._due = True
@@ -199,17 +242,24 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._due = False
-        if self._talk.paused and self._may_go_on() and not self._transport.is_closing():
-            self.data_received(b"")
+        paused = self._talk.paused
+        if not (paused or self._early) or self._transport.is_closing():
+            return
+        if self._may_go_on():
+            early = b""
+            if not paused:
+                early, self._early = self._early, b""
+            self.data_received(early)
             self._read_on()
 
     def _may_go_on(self) -> bool:
-        """Is not too much unread, kept back, or waiting for the disk?"""
-        burdened = self._table.burdened
-        return not (self._blocked or burdened) and self._held <= BACKLOG_BYTES
+        """Is not too much unread, kept back, or waiting for the disk or for others?"""
+        if self._blocked or self._talk.turn or self._table.burdened:
+            return False
+        return self._held <= BACKLOG_BYTES
 
     def _read_on(self) -> None:
-        if self._may_go_on() and not self._talk.paused:
+        if self._may_go_on() and not (self._talk.paused or self._early):
             self._transport.resume_reading()
 
     def _wait_for_reader(self, unread: int) -> None:

@@ -8,7 +8,8 @@ request that is none. No request ends the conversation but one that is too long.
 import json
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable  # noqa: TC003 - it is shorter so.
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,6 +17,9 @@ import re2
 
 from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, Entry
 from shoal.table.protocol import Table
+from shoal.table.redis.replies import value_in, why_not
+from shoal.table.routes import HERE, Abroad
+from shoal.table.turns import Turn  # noqa: TC001 - it is shorter so.
 
 # The longest value, escaped at worst six for one, and its key.
 MAX_LINE_BYTES = 6 * (MAX_VALUE_BYTES + MAX_KEY_BYTES) + 1024
@@ -43,13 +47,20 @@ class _Invalid(Exception):
     """The request is none: its kind, and why."""
 
 
+class _Sent(Exception):
+    """Another peer is asked: the answer comes later."""
+
+
 class LinesTalk:
     """One client that speaks JSON."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, abroad: Abroad | None = None) -> None:
         self.ended = self.paused = False
         self.answered = 0
+        self.turn: Turn | None = None
         self._table = table
+        self._abroad = None if abroad is None or abroad.routes.whole else abroad
+        self._at = 0  # Which answer of its turn is given now.
         self._kept = bytearray()  # Of a line that is not whole yet.
         self._asked: deque[bytes] = deque()
         self._methods: dict[str, Callable[[dict[str, Any]], bytes]] = {
@@ -67,14 +78,18 @@ class LinesTalk:
         told = 0
         self._take(data)
         while self._asked and told <= MAX_REPLY_BYTES:
-            replies.append(self._answer(self._asked.popleft()) + b"\n")
-            told += len(replies[-1])
+            line = self._asked.popleft()
+            self._at = len(replies)
+            replies.append(self._answer(line))
+            told += len(replies[-1] or line)
         self.paused = bool(self._asked)
         if len(self._kept) > MAX_LINE_BYTES and not self.paused:
             why = f"a line has at most {MAX_LINE_BYTES} bytes"
             replies.append(_invalid("TooLong", why) + b"\n")
             self.ended = True
         self.answered = len(replies)
+        if self.turn:
+            self.turn.replies = replies
         return b"".join(replies)
 
     def _take(self, data: bytes) -> None:
@@ -94,6 +109,12 @@ class LinesTalk:
         """Nothing is kept of a client."""
 
     def _answer(self, line: bytes) -> bytes:
+        try:
+            return self._result(line) + b"\n"
+        except _Sent:
+            return b""
+
+    def _result(self, line: bytes) -> bytes:
         try:
             request = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -123,16 +144,22 @@ class LinesTalk:
             raise _Invalid("NotJSON", str(error)) from None
         if len(value) > MAX_VALUE_BYTES:
             raise _Invalid("TooLong", f"a value has at most {MAX_VALUE_BYTES} bytes")
+        self._send(key, _inserted, b"SET", key, value, changes=True)
         self._table.put(key, value)
         return b"null"
 
     def _lookup(self, request: dict[str, Any]) -> bytes:
-        return _value(self._found(request))
+        key = _key(request)
+        self._send(key, partial(_valued, request["key"]), b"GET", key)
+        return _value(self._found(request).value)
 
     def _remove(self, request: dict[str, Any]) -> bytes:
+        key = _key(request)
+        valued = partial(_valued, request["key"])
+        self._send(key, valued, b"GETDEL", key, changes=True)
         entry = self._found(request)
-        self._table.drop(_key(request))
-        return _value(entry)
+        self._table.drop(key)
+        return _value(entry.value)
 
     def _scan(self, request: dict[str, Any]) -> bytes:
         pattern = _pattern(request)
@@ -148,7 +175,7 @@ class LinesTalk:
                     size += len(key) + len(entry.value)
                     if size > MAX_FOUND_BYTES:
                         raise _Invalid("TooMuch", "more is found than fits in a line")
-                    found.append(b"[%b,%b]" % (_text(key), _value(entry)))
+                    found.append(b"[%b,%b]" % (_text(key), _value(entry.value)))
         return b"[%b]" % b",".join(found)
 
     def _size(self, _: dict[str, Any]) -> bytes:
@@ -156,7 +183,26 @@ class LinesTalk:
         return b"%d" % self._table.size
 
     def _query(self, request: dict[str, Any]) -> bytes:
-        return b"true" if self._table.find(_key(request)) else b"false"
+        key = _key(request)
+        self._send(key, _queried, b"EXISTS", key)
+        return b"true" if self._table.find(key) else b"false"
+
+    def _send(
+        self,
+        key: bytes,
+        result: Callable[[bytes], bytes],
+        *words: bytes,
+        changes: bool = False,
+    ) -> None:
+        """Ask whoever has the key, unless it is here; the result is made of that."""
+        abroad = self._abroad
+        if abroad is None or abroad.routes.owner(key) is HERE:
+            return
+        if self.turn is None:
+            self.turn = abroad.begin()
+        self.turn.ask(key, 2, list(words), changes=changes)
+        self.turn.leave(self._at, partial(_told, result))
+        raise _Sent
 
     def _found(self, request: dict[str, Any]) -> Entry:
         entry = self._table.find(_key(request))
@@ -198,12 +244,39 @@ _validated = msgspec.json.Decoder(msgspec.Raw).decode
 _DOUBTFUL = re2.compile(rb"[0-9.]{200}|[0-9][eE]\+?[0-9]{3}")
 
 
-def _value(entry: Entry) -> bytes:
+# What others answered, in lines
+
+
+def _told(result: Callable[[bytes], bytes], answers: list[bytes]) -> bytes:
+    answer = answers[0]
+    if why := why_not(answer):
+        return _failed("Refused", why) + b"\n"
+    try:
+        return b'{"status":"OK","result":%b}\n' % result(answer)
+    except KeyError as missing:
+        return _failed("KeyError", f"no key {missing.args[0]!r}") + b"\n"
+
+
+def _inserted(_: bytes) -> bytes:
+    return b"null"
+
+
+def _valued(key: str, answer: bytes) -> bytes:
+    value = value_in(answer)
+    if value is None:
+        raise KeyError(key)
+    return _value(value)
+
+
+def _queried(answer: bytes) -> bytes:
+    return b"true" if answer == b":1\r\n" else b"false"
+
+
+def _value(value: bytes) -> bytes:
     """The document; what another dialect stored, as a string if it is none.
 
     A document is not read and written again, which held the loop for 0.7 s.
     """
-    value = entry.value
     try:
         value.decode()
         if not _DOUBTFUL.search(value):

@@ -12,7 +12,9 @@ from time import time
 
 from shoal.core.machine import Address, PeerId
 from shoal.table.committer import Committer
-from shoal.table.connection import Connection
+from shoal.table.connection import Connection, Waiter
+from shoal.table.forwarder import Forwarder, Wires
+from shoal.table.herald import Herald
 from shoal.table.lines import LinesTalk
 from shoal.table.messages import Ballot, Durability
 from shoal.table.protocol import Table
@@ -20,6 +22,7 @@ from shoal.table.recovery import Remains
 from shoal.table.redis.registry import COMMANDS
 from shoal.table.redis.server import RedisServer, Surroundings
 from shoal.table.redis.talk import RedisTalk
+from shoal.table.routes import Alone, Routes
 from shoal.table.storage import Memory, Storage
 from shoal.table.talk import Talk
 from shoal.table.verbs import VerbsTalk
@@ -62,8 +65,12 @@ class TableService:
         durability: Durability,
         fail: Callable[[Exception], None],
         address: Address = NOWHERE,
+        routes: Routes | None = None,
     ) -> None:
-        """`address` is where clients of a cluster are told to go."""
+        """`address` is where clients of a cluster are told to go.
+
+        `routes`: who owns what, if not this peer all of it.
+        """
         ballot = Ballot(view=1, counter=1, peer=peer, start=start)
         logged = not isinstance(storage, Memory)
         self.table = Table(ballot, Random(), logged=logged)
@@ -76,7 +83,12 @@ class TableService:
             memory_bytes=_memory_bytes,
             processor_s=_processor_s,
         )
-        self.redis = RedisServer(self.table, COMMANDS, around)
+        self.forwarder = Forwarder(
+            self.table, COMMANDS, routes or Alone(peer, address), self, fail
+        )
+        self.redis = RedisServer(self.table, COMMANDS, around, self.forwarder)
+        self.herald = Herald(peer, self.forwarder.routes, self.redis.listeners.publish)
+        self.redis.spread = self.herald.spread
         self._storage = storage
         self._durability = durability
         self._committer = Committer(
@@ -84,13 +96,16 @@ class TableService:
         )
         self._fail = fail
         self._scribe = Scribe(self._committer, "table")
-        self._waiting: dict[Connection, None] = {}
+        self._waiting: dict[Waiter, None] = {}
         self._trouble = ""  # Why nothing is written, if so.
         self._answered = self._commits = 0
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
+    def start(self, wires: Wires | None = None) -> None:
         """Take up what was committed before, and begin to serve."""
+        if wires:
+            self.forwarder.start(wires)
+            self.herald.start(wires)
         loop = asyncio.get_running_loop()
         for key, entry in Remains(self._storage.recover()).entries.items():
             self.table.load(key, entry)
@@ -102,6 +117,7 @@ class TableService:
         """Commit what is left, and serve no more."""
         for task in self._tasks:
             task.cancel()
+        self.forwarder.stop()
         await self._scribe.end()
 
     def figures(self) -> TableFigures:
@@ -117,11 +133,15 @@ class TableService:
 
     def verbs_client(self, settled: Callable[[], None]) -> Connection:
         """For a client that speaks verbs in frames."""
-        return self._connection(lambda _: VerbsTalk(self.table), settled)
+        return self._connection(
+            lambda _: VerbsTalk(self.table, self.forwarder), settled
+        )
 
     def lines_client(self, settled: Callable[[], None]) -> Connection:
         """For a client that speaks lines of JSON."""
-        return self._connection(lambda _: LinesTalk(self.table), settled)
+        return self._connection(
+            lambda _: LinesTalk(self.table, self.forwarder), settled
+        )
 
     def _connection(
         self, make_talk: Callable[[Connection], Talk], settled: Callable[[], None]
@@ -133,9 +153,9 @@ class TableService:
 
     # Committing
 
-    def wait(self, connection: Connection) -> None:
+    def wait(self, waiter: Waiter) -> None:
         """Its answers rest on a batch that is not safe yet."""
-        self._waiting[connection] = None
+        self._waiting[waiter] = None
         self._scribe.soon()
 
     def release(self, safe: int, refused: int, why: str) -> None:
@@ -144,9 +164,9 @@ class TableService:
         if why != self._trouble:
             log.warning("%s", why or "the table's changes are written again")
             self._trouble = why
-        for connection in list(self._waiting):
-            if connection.release(safe, refused, why):
-                del self._waiting[connection]
+        for waiter in list(self._waiting):
+            if waiter.release(safe, refused, why):
+                del self._waiting[waiter]
 
     def count(self, answered: int) -> None:
         """So many requests more were answered."""

@@ -24,7 +24,7 @@ _HELP = (
 
 
 def publish(talk: RedisTalk, words: list[bytes]) -> Reply:
-    """PUBLISH channel message: how many were told."""
+    """PUBLISH channel message: how many were told here; it is told everywhere."""
     channel, message = words
     if len(channel) > MAX_KEY_BYTES or len(message) > MAX_VALUE_BYTES:
         raise CommandError(
@@ -35,15 +35,21 @@ def publish(talk: RedisTalk, words: list[bytes]) -> Reply:
     talk.spend(listeners.patterns * _PATTERN_WORK)
     # What it published before may still wait: it is told in order, or neither is.
     ticket = max(table.rests_on, talk.published_after)
-    others = partial(
-        listeners.publish, channel, message, lambda c: c is not talk.client
-    )
+    others = partial(_tell_others, talk, channel, message)
     if ticket and table.after(ticket, others):
         talk.published_after = table.rests_on = ticket
         # It is told itself among its own answers, which wait for the same.
         listeners.publish(channel, message, lambda c: c is talk.client)
         return listeners.audience(channel)
-    return listeners.publish(channel, message)
+    told = listeners.publish(channel, message)
+    talk.server.spread(channel, message)
+    return told
+
+
+def _tell_others(talk: RedisTalk, channel: bytes, message: bytes) -> None:
+    """All but the one who published it, at every peer."""
+    talk.server.listeners.publish(channel, message, lambda c: c is not talk.client)
+    talk.server.spread(channel, message)
 
 
 def subscribe(talk: RedisTalk, words: list[bytes]) -> Reply:

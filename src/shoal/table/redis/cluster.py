@@ -2,6 +2,8 @@
 
 from hashlib import sha1
 from itertools import islice
+from operator import itemgetter
+from typing import NamedTuple
 
 from shoal.core import address as addresses
 from shoal.core.machine import PeerId
@@ -25,60 +27,101 @@ _HELP = (
     "HELP: this.",
 )
 
-_LAST_SLOT = SLOTS - 1
-
 
 def node_id(peer: PeerId) -> str:
     """What clients know a peer by: forty hexadecimal digits, whatever its name."""
     return sha1(peer.encode(), usedforsecurity=False).hexdigest()
 
 
-def _here(server: RedisServer) -> tuple[str, int, str]:
-    """This peer's host, port and id."""
-    around = server.surroundings
-    host, port = addresses.parse(around.address)
-    return host, port, node_id(around.name)
+class _Node(NamedTuple):
+    """A peer as clients know it, and the slots that it owns."""
+
+    peer: PeerId
+    host: str
+    port: int
+    owned: list[tuple[int, int]]
+
+
+def _nodes(server: RedisServer) -> list[_Node]:
+    """This peer, and every other that has slots and can be dialled."""
+    routes, here = server.abroad.routes, server.surroundings
+    host, port = addresses.parse(routes.address(here.name) or here.address)
+    known = {here.name: _Node(here.name, host, port, [])}
+    for peer in routes.peers():
+        if peer not in known and (address := routes.address(peer)):
+            known[peer] = _Node(peer, *addresses.parse(address), [])
+    for each in routes.ranges():
+        if owner := known.get(each.owner):
+            _add(owner.owned, each.first, each.last)
+    return list(known.values())
+
+
+def _add(owned: list[tuple[int, int]], first: int, last: int) -> None:
+    """Neighbours are one: as many lines as there must be, whoever has copies."""
+    if owned and owned[-1][1] == first - 1:
+        first, _ = owned.pop()
+    owned.append((first, last))
 
 
 def slots(talk: RedisTalk, words: list[bytes]) -> Reply:
-    """CLUSTER SLOTS."""
-    host, port, node = _here(talk.server)
+    """CLUSTER SLOTS. Owners alone: who has a copy would only ask them."""
     nothing_more: dict[str, Reply] = {}
-    return [[0, _LAST_SLOT, [host, port, node, nothing_more]]]
+    told: list[tuple[int, int, list[Reply]]] = [
+        (first, last, [each.host, each.port, node_id(each.peer), nothing_more])
+        for each in _nodes(talk.server)
+        for first, last in each.owned
+    ]
+    return [list(each) for each in sorted(told, key=itemgetter(0))]
 
 
 def shards(talk: RedisTalk, words: list[bytes]) -> Reply:
     """CLUSTER SHARDS."""
-    host, port, node = _here(talk.server)
-    described: dict[str, Reply] = {
-        "id": node,
-        "port": port,
-        "ip": host,
-        "endpoint": host,
+    return [
+        {"slots": [end for ends in each.owned for end in ends], "nodes": [_told(each)]}
+        for each in _nodes(talk.server)
+        if each.owned
+    ]
+
+
+def _told(node: _Node) -> dict[str, Reply]:
+    return {
+        "id": node_id(node.peer),
+        "port": node.port,
+        "ip": node.host,
+        "endpoint": node.host,
         "role": "master",
         "replication-offset": 0,
         "health": "online",
     }
-    return [{"slots": [0, _LAST_SLOT], "nodes": [described]}]
 
 
 def nodes(talk: RedisTalk, words: list[bytes]) -> Reply:
     """CLUSTER NODES."""
-    host, port, node = _here(talk.server)
-    where = f"{host}:{port}@{port}"
-    return Verbatim(f"{node} {where} myself,master - 0 0 1 connected 0-{_LAST_SLOT}\n")
+    lines = []
+    for each in _nodes(talk.server):
+        me = "myself," if each.peer == talk.server.surroundings.name else ""
+        where = f"{each.host}:{each.port}@{each.port}"
+        line = f"{node_id(each.peer)} {where} {me}master - 0 0 1 connected"
+        owned = [
+            f"{first}-{last}" if first < last else f"{first}"
+            for first, last in each.owned
+        ]
+        lines.append(" ".join([line, *owned]))
+    return Verbatim("".join(f"{line}\n" for line in lines))
 
 
 def info(talk: RedisTalk, words: list[bytes]) -> Reply:
     """CLUSTER INFO."""
+    known = _nodes(talk.server)
+    assigned = sum(last - first + 1 for e in known for first, last in e.owned)
     fields = {
-        "cluster_state": "ok",
-        "cluster_slots_assigned": SLOTS,
-        "cluster_slots_ok": SLOTS,
+        "cluster_state": "ok" if assigned == SLOTS else "fail",
+        "cluster_slots_assigned": assigned,
+        "cluster_slots_ok": assigned,
         "cluster_slots_pfail": 0,
         "cluster_slots_fail": 0,
-        "cluster_known_nodes": 1,
-        "cluster_size": 1,
+        "cluster_known_nodes": len(known),
+        "cluster_size": sum(bool(each.owned) for each in known),
         "cluster_current_epoch": 1,
         "cluster_my_epoch": 1,
     }

@@ -133,3 +133,17 @@ def _many(kind: bytes, items: "list[Reply] | tuple[Reply, ...]", version: int) -
 
 def _items(items: Iterable[Reply], version: int) -> bytes:
     return b"".join(encode(each, version) for each in items)
+
+
+def why_not(reply: bytes) -> str | None:
+    """What an encoded error says; nothing of any other reply."""
+    if not reply.startswith(b"-"):
+        return None
+    return reply[1:-2].decode(errors="surrogateescape")
+
+
+def value_in(reply: bytes) -> bytes | None:
+    """The bytes in an encoded reply, if it has some."""
+    if not reply.startswith(b"$") or reply.startswith(b"$-"):
+        return None
+    return reply[reply.index(b"\r\n") + 2 : -2]

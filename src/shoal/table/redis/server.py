@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from shoal.core.machine import PeerId
+from shoal.core.machine import Address, PeerId
 from shoal.table.messages import Durability
 from shoal.table.protocol import Table
 from shoal.table.redis.commands import Commands
@@ -14,6 +14,7 @@ from shoal.table.redis.feed import Feed
 from shoal.table.redis.listeners import Listeners
 from shoal.table.redis.replies import CommandError
 from shoal.table.redis.scanner import Scanner
+from shoal.table.routes import Abroad, AtHome
 
 # What a client that listens to channels may say in the protocol's second version,
 # where news and replies look the same.
@@ -121,13 +122,20 @@ class RedisServer:
     """The table as Redis's clients see it."""
 
     def __init__(
-        self, table: Table, commands: Commands, surroundings: Surroundings
+        self,
+        table: Table,
+        commands: Commands,
+        surroundings: Surroundings,
+        abroad: Abroad | None = None,
     ) -> None:
         self.table = table
+        self.abroad = abroad or AtHome(surroundings.name, Address(surroundings.address))
         self.commands = commands
         self.surroundings = surroundings
         self.clients: dict[int, Client] = {}
         self.listeners: Listeners[Client] = Listeners()
+        # Tells other peers what is published here.
+        self.spread: Callable[[bytes, bytes], None] = lambda *_: None
         self.events = Events(table, self.listeners.publish)
         self.feed: Feed[Client] = Feed(table)
         self.scanner = Scanner(table)

@@ -14,11 +14,14 @@ import hiredis
 from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES, SLOTS
 from shoal.table.redis import inline
 from shoal.table.redis.commands import TURN_BYTES, KeyCommand, TalkCommand, lookup
+from shoal.table.redis.dispatch import dispatch
 from shoal.table.redis.heads import Heads
 from shoal.table.redis.lone import lone, same
 from shoal.table.redis.mistakes import misplaced, worded
 from shoal.table.redis.replies import OK, CommandError, encode, error, nothing
 from shoal.table.redis.server import Caller, Client, RedisServer
+from shoal.table.routes import HERE
+from shoal.table.turns import Merge, Turn, Unasked
 
 # Longer unfinished requests are refused: eight of the longest values.
 MAX_REQUEST_BYTES = 8 * MAX_VALUE_BYTES
@@ -26,6 +29,9 @@ MAX_REQUEST_BYTES = 8 * MAX_VALUE_BYTES
 # What a command and each of its words cost, in bytes of replies: 3 us and 1 us.
 _COMMAND_WORK = 640
 _WORD_WORK = 192
+
+# What it costs to ask another peer, here and there: 5 us.
+_FAR_WORK = 1024
 
 _ASTERISK = ord("*")
 _FRAMED = b"*$"  # How a request begins, and how it goes on.
@@ -44,9 +50,12 @@ class RedisTalk:
         self.ended = False
         self.paused = False
         self.answered = 0
+        self.turn: Turn | None = None  # Of which others are to answer a part.
+        self.merge: Merge | None = None  # How, of what has just been sent to them.
         self.published_after = 0  # The batch its last message waits for, if any.
         self._caller = caller
         self._table = server.table
+        self._routes = server.abroad.routes
         self._replies: list[bytes] | None = None  # While requests are carried out.
         self._pushed = 0  # So many of them were not asked for.
         self._reader = hiredis.Reader(notEnoughData=_MORE)
@@ -65,7 +74,9 @@ class RedisTalk:
         """Carry out every whole request, and answer them in order."""
         alone = None if self._begun or self._typed or self.paused else lone(data)
         if alone and self._clear and self.client.plain and self._table.told is None:
-            return self._answer_lone(*alone)
+            if self._routes.whole or self._routes.owner(alone[0]) is HERE:
+                return self._answer_lone(*alone)
+            return self._send_lone(*alone)
         replies: list[bytes] = []
         self._received = len(data) + (self._received if self.paused else 0)
         self._replies, self._pushed, self.paused = replies, 0, False
@@ -87,6 +98,9 @@ class RedisTalk:
         # Where a list ends within a request, the reader does not say so.
         self._clear = alone is not None and same(alone, self._last)
         self.answered = len(replies) - replies.count(b"") - self._pushed
+        if self.turn:
+            self.turn.replies = replies
+            self.answered += self.turn.holes
         self.server.answered += self.answered
         return replies[0] if len(replies) == 1 else b"".join(replies)
 
@@ -103,7 +117,7 @@ class RedisTalk:
         if self._replies is None:
             self._caller.push(news)
         else:
-            self._replies.append(news)
+            self._replies.append(Unasked(news))
             self._pushed += 1
 
     def _feed(self, data: bytes) -> None:
@@ -123,16 +137,22 @@ class RedisTalk:
             return b"$%d\r\n%b\r\n" % (len(entry.value), entry.value)
         return nothing(self.client.version)
 
+    def _send_lone(self, key: bytes, value: bytes | None) -> bytes:
+        self.answered = 1
+        self.server.answered += 1
+        turn = self.travel()
+        words = [b"GET", key] if value is None else [b"SET", key, value]
+        turn.ask(key, self.client.version, words, changes=value is not None)
+        turn.leave(0)
+        turn.replies.append(b"")
+        return b""
+
     def _answer_all(self, replies: list[bytes]) -> None:
         """GET and SET are carried out in this loop: a call for each costs a tenth."""
         append, table, told, dirty = replies.append, self._table, 0, self._table.dirty
         slots, none, hot = table.slots, nothing(self.client.version), self._hot()
-        plain: Iterator[Words] = iter(self._reader.gets, _MORE)
-        requests = self._wary() if self._heads.marked else plain
-        if self._postponed:
-            requests, self._postponed = chain(self._postponed, requests), []
         words: Words = []
-        for words in requests:
+        for words in self._requests():
             try:
                 verb = hot.get(words[0])
                 if verb is _GET:
@@ -154,6 +174,10 @@ class RedisTalk:
                         table.put(key, value)
                         append(OK)
                         continue
+                elif verb is _FAR and (cost := self._answer_far(words, replies)):
+                    told += cost
+                    if told < TURN_BYTES:
+                        continue
             except (TypeError, ValueError, LookupError):
                 pass  # Not the words of a GET or SET: what they are is found out below.
             if told < TURN_BYTES:
@@ -161,11 +185,22 @@ class RedisTalk:
                 told += len(reply) + self._work
                 slots, none = table.slots, nothing(self.client.version)
                 hot = self._hot()
-            over = self._turn_over or table.burdened
-            if told >= TURN_BYTES or self.ended or over:
+            if told >= TURN_BYTES or self._is_over():
                 self.paused = True
                 break
         self._last = words if type(words) is list else []
+
+    def _is_over(self) -> bool:
+        """Is no more of what was said to be carried out in this turn?"""
+        return self.ended or self._turn_over or self._table.burdened
+
+    def _requests(self) -> Iterator[Words]:
+        """What is whole, after what was put off."""
+        plain: Iterator[Words] = iter(self._reader.gets, _MORE)
+        requests = self._wary() if self._heads.marked else plain
+        if self._postponed:
+            requests, self._postponed = chain(self._postponed, requests), []
+        return requests
 
     def _wary(self) -> Iterator[Words]:
         """Requests, where hiredis may be told of keys that cannot be any."""
@@ -191,8 +226,9 @@ class RedisTalk:
 
     def _hot(self) -> Mapping[bytes, str]:
         """What may be answered in the loop: nothing where more than that is to do."""
-        plain = self.client.plain and self._table.told is None
-        return _HOT if plain else _COLD
+        if not self.client.plain or self._table.told is not None:
+            return _COLD
+        return _HOT if self._routes.whole else _FARTHER
 
     def _hear_typed(self, data: bytes, replies: list[bytes]) -> bytes:
         """Answer what is typed by hand, a line each; returns what is not."""
@@ -215,12 +251,42 @@ class RedisTalk:
         self._typed = b""
         return typed[at:]
 
-    def _needs_own_turn(self, command: KeyCommand | TalkCommand) -> bool:
-        """No answer of its turn may be refused: what it changes is not undone."""
-        own = isinstance(command, TalkCommand) and command.changes
-        own = own and self._table.logged
-        self._turn_over |= own
-        return own
+    def _answer_far(self, words: Words, replies: list[bytes]) -> int:
+        """A GET or SET, wherever its key is: at half the cost of whatever command.
+
+        What it cost; nothing was done, if it is no such.
+        """
+        key = words[1]
+        value = words[2] if len(words) == 3 else None
+        if len(words) != _LENGTHS[words[0]] or not _fit(key, value or b""):
+            return 0
+        if self._routes.owner(key) is not HERE:
+            turn = self.travel()
+            turn.ask(key, self.client.version, words, changes=value is not None)
+            turn.leave(len(replies))
+            replies.append(b"")
+            return _FAR_WORK if turn.size_bytes < TURN_BYTES else TURN_BYTES
+        if value is not None:
+            self._table.put(key, value)
+            replies.append(OK)
+            return _COMMAND_WORK
+        entry = self._table.find(key)
+        found = nothing(self.client.version) if entry is None else entry.value
+        replies.append(
+            found if entry is None else b"$%d\r\n%b\r\n" % (len(found), found)
+        )
+        return _COMMAND_WORK + len(found)
+
+    def _has_to_wait(self, command: KeyCommand | TalkCommand) -> bool:
+        """No answer of its turn may be refused: what it changes is not undone.
+
+        Nor may any be missing: what it tells, of itself or to others, comes after.
+        """
+        if not isinstance(command, TalkCommand):
+            return False
+        own = command.changes and self._table.logged
+        self._turn_over |= own or self.turn is not None
+        return self.turn is not None or (own and self._table.rests_on > 0)
 
     def spend(self, work: int) -> None:
         """A command costs so much more than was known, in bytes of replies."""
@@ -235,7 +301,7 @@ class RedisTalk:
         self._work = _COMMAND_WORK + _WORD_WORK * len(words)
         try:
             command, rest = lookup(self.server.commands, words)
-            if self._needs_own_turn(command) and self._table.rests_on:
+            if self._has_to_wait(command):
                 self._postponed.append(words)
                 return b""
             silent = client.silent()
@@ -243,6 +309,8 @@ class RedisTalk:
             client.check(command.name)
             match command:
                 case KeyCommand(run=run):
+                    if not self._routes.whole and dispatch(self, command, words):
+                        return self._leave(silent or client.mute)
                     value = run(self._table, rest)
                 case TalkCommand(run=run):
                     value = run(self, rest)
@@ -251,6 +319,25 @@ class RedisTalk:
             silent = silent or client.silent()
             reply = error(str(wrong))
         return b"" if silent or client.mute else reply
+
+    def travel(self) -> Turn:
+        """This turn, of which others are to answer a part."""
+        if self.turn is None:
+            self.turn = self.server.abroad.begin()
+        return self.turn
+
+    def _leave(self, unheard: bool) -> bytes:
+        """The reply comes later: nothing yet."""
+        assert self.turn, "somebody is asked"
+        assert self._replies is not None, "requests are carried out"
+        self.turn.leave(len(self._replies), _unheard if unheard else self.merge)
+        self._turn_over |= self.turn.size_bytes > TURN_BYTES
+        return b""
+
+
+def _unheard(_: list[bytes]) -> bytes:
+    """Who wants no reply gets none."""
+    return b""
 
 
 def _fit(key: object, value: object) -> bool:
@@ -267,3 +354,8 @@ def _fit(key: object, value: object) -> bool:
 _GET, _SET = "get", "set"
 _HOT = {b"GET": _GET, b"get": _GET, b"SET": _SET, b"set": _SET}
 _COLD: Mapping[bytes, str] = {}
+
+# The same where keys are at several peers.
+_FAR = "far"
+_FARTHER = dict.fromkeys(_HOT, _FAR)
+_LENGTHS = {b"GET": 2, b"get": 2, b"SET": 3, b"set": 3}

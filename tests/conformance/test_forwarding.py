@@ -11,7 +11,8 @@ from shoal.core.machine import PeerId
 from shoal.sim.disk import SimulatedDisk
 from shoal.table.messages import MAX_VALUE_BYTES
 from shoal.table.routes import HOPELESS, NOBODY
-from shoal.table.storage import Log, survivors
+from shoal.table.recovery import Remains
+from shoal.table.storage import Log
 from tests.conformance.fleet import LIMIT_S, at, fleet, hear, line, looped, say, told
 from tests.conformance.tables import StubbornDisk, log_on
 

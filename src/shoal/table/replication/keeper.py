@@ -12,7 +12,7 @@ from shoal.table.messages import (
     Ballot,
     Birth,
     Group,
-    Item,
+    Note,
     Promise,
     Sealing,
     Vote,
@@ -50,7 +50,7 @@ class Keeper:
         self.sealed = [remains.sealed.get(unit, 0) for unit in range(seat.units)]
         self.vote: Vote | None = remains.vote
 
-    def bonds(self) -> list[Item]:
+    def bonds(self) -> list[Note]:
         """All that we are bound to, for the log."""
         promises: dict[Ballot, list[int]] = {}
         for unit, ballot in enumerate(self.promised):

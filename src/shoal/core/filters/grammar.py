@@ -9,6 +9,7 @@ a list or an object gives what was complete, and text after the end is ignored.
 from collections.abc import Callable
 from typing import TypeVar
 
+from shoal.core.filters.clarity import LEVELS, Grown, check_chain, mixed
 from shoal.core.filters.expressions import (
     MAX_DEPTH,
     Binary,
@@ -24,7 +25,6 @@ from shoal.core.filters.expressions import (
     Slice,
     Unary,
 )
-from shoal.core.filters.clarity import LEVELS, Grown, check_chain, mixed
 from shoal.core.filters.lexer import Lexer, Token, number
 from shoal.core.pointing import complain
 from shoal.errors import BadExpression

@@ -22,6 +22,8 @@ FACES = {
     "ending.py",
     "files.py",
     "forkserver.py",
+    "hosts.py",
+    "intake.py",
     "library.py",
     "nursery.py",
     "results.py",

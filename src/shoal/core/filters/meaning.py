@@ -12,7 +12,7 @@ from shoal.core.filters import values
 from shoal.core.filters.expressions import Expression, Value
 from shoal.core.filters.functions import FUNCTIONS
 from shoal.core.filters.grammar import parse
-from shoal.errors import NoValue
+from shoal.errors import BadExpression, NoValue
 
 # Elements and letters that a filter may look at in one record, beside its own nodes:
 # more than a record of a hundred kilobytes has, and a few milliseconds.
@@ -108,6 +108,24 @@ class Filter:
             return _unknown(name)
         charge = self._charge
         return lambda it: function([each(it) for each in arguments], charge)
+
+
+def constant(text: str) -> Value:
+    """What a text without names, operators and functions stands for."""
+    if not _is_constant(parse(text)):
+        raise BadExpression("it computes, and only what stands as it is may be here")
+    return Filter(text).value({})
+
+
+def _is_constant(node: Expression) -> bool:
+    match node:
+        case ex.Constant():
+            return True
+        case ex.Listing(parts):
+            return all(map(_is_constant, parts))
+        case ex.Mapping(pairs):
+            return all(_is_constant(part) for pair in pairs for part in pair)
+    return False
 
 
 def _look_up(name: str) -> _Made:

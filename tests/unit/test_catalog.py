@@ -248,6 +248,7 @@ def nested(depth: int) -> bytes:
 
 
 JUNK = [
+    *(b"{", b"{ # no more", b'{"a":'),
     *(
         b"",
         b" ",

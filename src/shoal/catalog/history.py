@@ -10,6 +10,7 @@ damage costs what it hit. The state at any time is one file read up to there.
 """
 
 import errno
+import math
 import re
 from collections.abc import Iterable
 from zlib import crc32
@@ -68,7 +69,10 @@ class History:
         self._name = ""
 
     def begin(self, entries: Iterable[tuple[str, bytes]], now: float) -> None:
-        """Begin another file with these records, by key."""
+        """Begin another file with these records, by key.
+
+        Its name says from which second on it answers: all it begins with is before.
+        """
         self._name = ""
         names = self._disk.names()
         number = 1 + max((each[0] for each in _files(names)), default=0)
@@ -76,7 +80,7 @@ class History:
         data = b"".join([_line(b"B %.3f" % now), *lines])
         self._disk.write(FRESH, data)
         self._disk.sync(FRESH)
-        name = f"history-{number:010}-{max(int(now), 0):010}"
+        name = f"history-{number:010}-{max(math.ceil(now), 0):010}"
         self._disk.rename(FRESH, name)
         self._disk.sync_directory()
         self._name, self._size_bytes, self._begun = name, len(data), now

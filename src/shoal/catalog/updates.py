@@ -95,9 +95,12 @@ def _loosely(data: bytes) -> Any:  # noqa: ANN401 - it is whatever JSON can say.
         if len(text) > MAX_HANDWRITTEN:
             raise MalformedMessage("an update that is no JSON") from None
     try:
-        return constant(text)
+        found = constant(text)
     except (BadExpression, NoValue) as error:
         raise MalformedMessage("an update that is no JSON") from error
+    if not found:  # A lone bracket, to the programs that taught us this.
+        raise MalformedMessage("an update that is cut before it says anything")
+    return found
 
 
 def _lines(data: bytes) -> Fields:

@@ -83,3 +83,16 @@ def token_of(address: Address) -> bytes | None:
     """The token of the network at an address, if a peer of it runs here."""
     peer = _at(address, list_running())
     return read_token(peer.directory / "token") if peer else None
+
+
+def catalogs(given: str) -> tuple[Address, ...]:
+    """The catalogs of a list, or of CATALOG_HOST: host or host:port, with commas."""
+    listed = given or os.environ.get("CATALOG_HOST", "")
+    port = os.environ.get("CATALOG_PORT", "9097")
+    found = []
+    for each in filter(None, map(str.strip, listed.split(","))):
+        bare = ":" not in each.rpartition("]")[2]
+        found.append(
+            addresses.join(*addresses.parse(f"{each}:{port}" if bare else each))
+        )
+    return tuple(found)

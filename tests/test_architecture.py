@@ -12,6 +12,7 @@ IMPURE = {"asyncio", "datetime", "os", "secrets", "socket", "threading", "time",
 ALONE = {"cli", "peer", "__main__", "__init__", "errors", "version"}
 # What talks to the loop, to processes and to files: services, and what serves them.
 FACES = {
+    "announcer.py",
     "asking.py",
     "service.py",
     "connection.py",

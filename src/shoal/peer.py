@@ -16,7 +16,7 @@ from shoal.core import address as addresses
 from shoal.core.hello import Membership
 from shoal.core.machine import Address, PeerId
 from shoal.flow.service import FlowService
-from shoal.introductions import Network
+from shoal.introductions import Cataloguing, Network
 from shoal.members.facts import MemberFound, MemberLeft, MemberLost, MembersFact
 from shoal.members.messages import Profile, Reason
 from shoal.members.service import TOPIC, MemberRecord, MembersService
@@ -103,6 +103,7 @@ class Peer:
             "keys": self.table_service.table.size,
             "storage": self._settings.storage,
             "durability": self._settings.durability,
+            "catalog_port": self.catalogs.port,
             "directory": str(self._home.directory),
         }
 
@@ -150,6 +151,7 @@ class Peer:
         settings = self._settings
         host, port = listening.getsockname()[:2]
         self.address = settings.advertise or addresses.join(host, port)
+        self._make_catalogs(port)
         self._make_net()
         generation = self._home.next_generation()
         self._make_members(generation)
@@ -180,6 +182,7 @@ class Peer:
         self.members_service.start()
         self._reachability.start(settings.members.notice_s / 2)
         await self.flow.start(settings.data)
+        await self.catalogs.start()
 
     def _make_net(self) -> None:
         self.datagrams = Datagrams(self._caught, self.fail)
@@ -254,6 +257,15 @@ class Peer:
             fail=self.fail,
         )
 
+    def _make_catalogs(self, port: int) -> None:
+        advertised = addresses.parse(self.address)[1] or port
+        self.catalogs = Cataloguing(
+            *(self._settings, self._home, self.name),
+            host=self._host,
+            port=advertised,
+            fail=self.fail,
+        )
+
     def _storage(self, name: str) -> Storage:
         if self._settings.storage == "memory":
             return Memory()
@@ -273,6 +285,7 @@ class Peer:
             self._remembering.cancel()
             self._remember()
         self._server.close()
+        await self.catalogs.stop()
         await self.flow.stop()
         await self.records.stop()
         self.members_service.leave(Reason.STOPPED)

@@ -231,7 +231,13 @@ def _date() -> str:
 def bind_catalog(host: str, port: int) -> list[socket.socket]:
     """TCP and UDP on a number and TCP on the next, or `NotListening` and why."""
     for _ in range(20):
-        listening, datagram = bind(host, port)
+        try:
+            listening, datagram = bind(host, port)
+        except NotListening as error:
+            cause = str(error).partition("; ")[0]
+            raise NotListening(
+                f"catalog {cause}; choose another port for it"
+            ) from error
         number = listening.getsockname()[1]
         updates = socket.socket(listening.family, socket.SOCK_STREAM)
         updates.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -244,8 +250,8 @@ def bind_catalog(host: str, port: int) -> list[socket.socket]:
                 continue  # The next number was taken: begin elsewhere.
             reason = str(getattr(error, "strerror", None) or error).lower()
             raise NotListening(
-                f"address {join(host, number + 1)}: {reason}; a catalog takes updates "
-                "on the number after its own: choose another with --port"
+                f"catalog address {join(host, number + 1)}: {reason}, and updates come "
+                "to the number after its own; choose another port for it"
             ) from error
         updates.setblocking(False)
         return [listening, datagram, updates]

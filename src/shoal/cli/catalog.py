@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter, validators
 
 from shoal.cli.members import ago
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import PLAIN, Options, PortNumber
 from shoal.cli.outcome import show
 from shoal.cli.tables import tabulate
 from shoal.core.machine import Address
@@ -26,7 +26,6 @@ EVERYWHERE, HERE = "0.0.0.0", "127.0.0.1"
 COLUMNS = ("type", "name", "port", "project", "owner", "heard")
 
 Seconds = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=10**9))]
-PortNumber = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65534))]
 
 
 def serve(

@@ -107,9 +107,9 @@ async def _live(home: Home, plan: Plan, tell: _Teller) -> None:
             tell.up({**peer.status(), "pid": os.getpid()})
             await peer.wait_ended()
     except NotListening as error:
-        if "in use" not in str(error):
-            raise
         where = addresses.join(plan.host, plan.port)
+        if "in use" not in str(error) or not str(error).startswith("address"):
+            raise
         raise NotListening(
             f"address {where}: {taken_by(plan.port)}; choose another, or any free one "
             "with --listen :0"

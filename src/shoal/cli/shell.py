@@ -15,7 +15,7 @@ from typing import Any
 from platformdirs import user_state_path
 
 from shoal.cli import which
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import ANY, PeerOptions
 from shoal.cli.outcome import complain
 from shoal.cli.rote import Rote
 from shoal.cli.words import meant, readable, split
@@ -55,7 +55,7 @@ def shell(
     listen: str = f"{addresses.LOOPBACK}:0",
     join: tuple[str, ...] = (),
     dir: Path | None = None,  # noqa: A002 - it is the option's name.
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> None:
     """Talk with the table at a prompt: put, get, del, keys, benchmark.
 
@@ -77,10 +77,10 @@ def shell(
         with _own_peer(listen, join, dir, options.timeout) as address:
             _talk(address, options)
     else:
-        _talk(which.client(options.timeout).address, options)
+        _talk(which.client(options.timeout, options.project).address, options)
 
 
-def _talk(address: Address, options: Options) -> None:
+def _talk(address: Address, options: PeerOptions) -> None:
     prompt = _Prompt(Verbs(address, options.timeout), as_json=options.json)
     ended = False
     while not ended:

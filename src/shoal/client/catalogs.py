@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic, sleep, time
 from typing import Any
 
-from shoal.core.address import parse
+from shoal.core.address import join, parse
 from shoal.core.filters.meaning import Filter
 from shoal.core.machine import Address
 from shoal.errors import MalformedMessage, Unreachable
@@ -19,6 +19,9 @@ from shoal.errors import MalformedMessage, Unreachable
 # As CCTools' own programs have them.
 SERVER_S = 5.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 16.0
+
+# A dead host says nothing; one across the world answers in a third of a second.
+DIAL_S = 2.0
 
 # Ten thousand records of a manager, doubled.
 MAX_ANSWER_BYTES = 64 << 20
@@ -73,6 +76,23 @@ class Catalogs:
                 raise Unreachable(f"catalog {why}; check CATALOG_HOST, or --catalog")
             sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
+
+
+def first_there(records: Sequence[Record], *, within_s: float) -> Address | None:
+    """The first that can be dialled; what a catalog says may be minutes old."""
+    end = monotonic() + within_s
+    for record in records:
+        port = record.get("port")
+        for host in (record.get("address"), record.get("name")):
+            left_s = end - monotonic()
+            if not isinstance(host, str) or type(port) is not int or left_s <= 0:
+                continue
+            try:
+                socket.create_connection((host, port), min(DIAL_S, left_s)).close()
+                return join(host, port)
+            except (OSError, OverflowError, UnicodeError):
+                continue
+    return None
 
 
 def fetch(address: Address, path: str, within_s: float) -> list[Record]:

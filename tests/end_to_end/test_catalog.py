@@ -296,7 +296,7 @@ def test_a_burst_of_datagrams(catalog: Catalog) -> None:
             data = b'{"type":"hashtable","owner":"ada","port":%d,"pad":"%b"}'
             sender.sendto(data % (n, b"x" * 100), ("127.0.0.1", catalog.port))
             if n % 500 == 499:  # What any system holds for a reader.
-                wait_until(lambda n=n: len(catalog.records()) == n + 1, 20, "records")
+                catalog.wait_records(n + 1)
 
 
 # Time, restart, death
@@ -330,6 +330,8 @@ def test_2_29_a_restart_forgets_nothing(
         getattr(catalog.process, ending)()
         catalog.process.wait(20)
     with serving(user, *options) as again:
+        second = user.shoal("catalog", "serve", "--port", "0", *options)
+        assert (second.returncode, "another catalog" in second.stderr) == (1, True)
         assert again.records() == before
         again.tell(json.dumps({**HASHTABLE, "port": 99}).encode())
         again.wait_records(51)

@@ -68,13 +68,18 @@ class Shape(NamedTuple):
 
 def _line_a_field(entry: Entry) -> bytes:
     """A name and a value a line, a blank line after each record."""
-    lines = [f"{name} {_plain(value)}\n" for name, value in entry.fields.items()]
+    lines = [
+        f"{_plain(name)} {_plain(value)}\n" for name, value in entry.fields.items()
+    ]
     return f"{''.join(lines)}\n".encode(errors="replace")
 
 
 def _classad(entry: Entry) -> bytes:
     """As Condor had them once."""
-    lines = [b"%b=%b;\n" % (n.encode(), _encode(v)) for n, v in entry.fields.items()]
+    lines = [
+        b"%b=%b;\n" % (_plain(name).encode(errors="replace"), _encode(value))
+        for name, value in entry.fields.items()
+    ]
     return b"[\n%b]\n" % b"".join(lines)
 
 
@@ -131,6 +136,11 @@ def no_base64() -> Answer:
 def no_filter() -> Answer:
     """It cannot be read."""
     return Answer(b"Invalid query text.\n", status=400)
+
+
+def too_busy() -> Answer:
+    """More is being sent to others than there is room for."""
+    return Answer(b"Too many answers are under way: ask again later.\n", status=503)
 
 
 def too_costly() -> Answer:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from shoal.catalog.answers import Answer
+from shoal.catalog.answers import Answer, too_busy
 from shoal.catalog.messages import MAX_UPDATE_BYTES
 from shoal.catalog.requests import MAX_LINE_BYTES, first_line
 
@@ -26,6 +26,9 @@ PIECE_BYTES = 256 << 10
 # Half-sent updates of everybody together.
 MAX_UNFINISHED_BYTES = 64 << 20
 
+# Answers that slow readers have not taken yet, eight of the largest.
+MAX_UNSENT_BYTES = 512 << 20
+
 Reply = Callable[[str], Answer | Awaitable[Answer]]
 
 
@@ -36,6 +39,7 @@ class Room:
         self._limit = limit
         self._inside: dict[asyncio.Transport, None] = {}
         self.unfinished_bytes = 0
+        self.unsent_bytes = 0
 
     def enter(self, transport: asyncio.Transport) -> None:
         """One more, shown out at once if there is no room."""
@@ -99,6 +103,7 @@ class Question(asyncio.Protocol):
         self._room.leave(self._transport)
         if self._task:
             self._task.cancel()
+        self._room.unsent_bytes -= len(self._rest)
         self._rest = memoryview(b"")
 
     def pause_writing(self) -> None:
@@ -137,14 +142,18 @@ class Question(asyncio.Protocol):
 
     def _answer(self, answer: Answer, method: str) -> None:
         self._answered = True
+        if self._room.unsent_bytes + len(answer.body) > MAX_UNSENT_BYTES:
+            answer = too_busy()
         self._transport.write(answer.head(self._date()))
         if method != "HEAD":
             self._rest = memoryview(answer.body)
+            self._room.unsent_bytes += len(self._rest)
         self._write()
 
     def _write(self) -> None:
         while self._rest and not self._paused:
             piece, self._rest = self._rest[:PIECE_BYTES], self._rest[PIECE_BYTES:]
+            self._room.unsent_bytes -= len(piece)
             self._transport.write(piece)
         if self._answered and not self._rest and not self._transport.is_closing():
             self._transport.close()

@@ -7,9 +7,10 @@ alone: updates of other addresses go by.
 import asyncio
 import re
 import socket
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Thread
 
 # A name changes when a machine is moved; one that is missing may be a server's trouble.
 KNOWN_S, UNKNOWN_S = 300.0, 60.0
@@ -17,8 +18,11 @@ LOOKUP_S = 3.0
 
 MAX_KNOWN = 10_000  # As many as a catalog has records.
 
-# Updates that wait for names: a burst of newcomers, at their usual kilobyte.
-MAX_WAITING = 10_000
+# Addresses can be invented: beyond these nobody is looked up, and the sender's word
+# for its name counts.
+MAX_LOOKUPS = 1000
+MAX_WAITING_BYTES = 64 << 20
+THREADS = 8
 
 _PRINTABLE = re.compile(r"[!-~]{1,128}\Z")
 
@@ -26,62 +30,88 @@ Then = Callable[[str | None], None]
 
 
 class Hosts:
-    """Looks names up, two at a time, and remembers them."""
+    """Looks names up, a few at a time, and remembers them."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # Of our own: whoever else needs threads does not wait behind a name server.
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="hosts")
         self._known: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
-        self._waiting: dict[str, list[Then]] = {}
-        self._count = 0
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._waiting: dict[str, list[tuple[int, Then]]] = {}
+        self._waiting_bytes = 0
+        self._wanted: deque[str] = deque()
+        self._threads = 0
 
-    def ask(self, address: str, then: Then) -> None:
-        """Say what it is called, at once if that is known; nothing if nobody knows."""
+    def ask(self, address: str, size_bytes: int, then: Then) -> None:
+        """Say what it is called, at once if that is known; nothing if nobody knows.
+
+        `size_bytes` is what waits with the question.
+        """
         known = self._known.get(address)
-        if known is None and self._count < MAX_WAITING:
-            self._count += 1
-            if address in self._waiting:
-                self._waiting[address].append(then)
-            else:
-                self._waiting[address] = [then]
+        if known is not None:
+            until, name = known
+            if until < self._loop.time():
                 self._look_up(address)
-            return
-        until, name = known or (0.0, None)
-        if known and until < self._loop.time() and address not in self._waiting:
-            self._waiting[address] = []
-            self._look_up(address)
-        then(name)
+            then(name)
+        elif self._waiting_bytes + size_bytes <= MAX_WAITING_BYTES and self._look_up(
+            address
+        ):
+            self._waiting_bytes += size_bytes
+            self._waiting[address].append((size_bytes, then))
+        else:
+            then(None)
 
     def close(self) -> None:
         """Look nothing up any more."""
-        for task in list(self._tasks):
-            task.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._wanted.clear()
 
-    def _look_up(self, address: str) -> None:
-        task = self._loop.create_task(self._resolve(address))
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+    def _look_up(self, address: str) -> bool:
+        """Is it looked up, now or soon?"""
+        if address in self._waiting:
+            return True
+        if len(self._waiting) >= MAX_LOOKUPS:
+            return False
+        self._waiting[address] = []
+        self._wanted.append(address)
+        self._loop.call_later(LOOKUP_S, self._resolved, address, None)
+        if self._threads < THREADS:
+            self._threads += 1
+            # Nobody who ends waits for a name server: hence no executor's threads.
+            Thread(target=self._work, name="hosts", daemon=True).start()
+        return True
 
-    async def _resolve(self, address: str) -> None:
-        try:
-            async with asyncio.timeout(LOOKUP_S):
-                found = await self._loop.run_in_executor(
-                    self._threads, _name_of, address
-                )
-        except TimeoutError:
-            found = None
-        kept_s = KNOWN_S if found else UNKNOWN_S
-        self._known[address] = (self._loop.time() + kept_s, found)
+    def _work(self) -> None:
+        """In a thread: whatever is wanted, until nothing is."""
+        while True:
+            try:
+                address = self._wanted.popleft()
+            except IndexError:
+                break
+            self._tell(self._resolved, address, _name_of(address))
+        self._tell(self._rest)
+
+    def _tell(self, call: Callable[..., None], *said: str | None) -> None:
+        with suppress(RuntimeError):  # The loop has ended meanwhile.
+            self._loop.call_soon_threadsafe(call, *said)
+
+    def _rest(self) -> None:
+        """A thread has ended; what was wanted meanwhile begins another."""
+        self._threads -= 1
+        if self._wanted and self._threads < THREADS:
+            self._threads += 1
+            Thread(target=self._work, name="hosts", daemon=True).start()
+
+    def _resolved(self, address: str, name: str | None) -> None:
+        """The first to come counts: the answer, or the end of our patience."""
+        waiting = self._waiting.pop(address, None)
+        if waiting is None:
+            return
+        kept_s = KNOWN_S if name else UNKNOWN_S
+        self._known[address] = (self._loop.time() + kept_s, name)
         self._known.move_to_end(address)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
-        waiting = self._waiting.pop(address)
-        self._count -= len(waiting)
-        for then in waiting:
-            then(found)
+        for size_bytes, then in waiting:
+            self._waiting_bytes -= size_bytes
+            then(name)
 
 
 def _name_of(address: str) -> str | None:

@@ -23,7 +23,7 @@ MAX_DEPTH = 32
 
 # As many as a genuine catalog; and the memory of a small machine, whatever they hold.
 MAX_RECORDS = 10_000
-MAX_TABLE_BYTES = 256 << 20
+MAX_TABLE_BYTES = 64 << 20
 
 MAX_NAME = 128
 

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 from shoal.catalog.answers import (
@@ -31,7 +32,7 @@ from shoal.catalog.writer import Keeper
 from shoal.core.address import join
 from shoal.core.disk import Disk
 from shoal.core.filters.meaning import Filter
-from shoal.errors import MalformedMessage, NotListening, Overloaded
+from shoal.errors import DirectoryDamaged, MalformedMessage, NotListening, Overloaded
 from shoal.net.host import bind
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ MAX_QUESTIONS = 1000
 MAX_UPDATES = 1000
 
 BACKLOG = 4096
+
+# An answer that is asked for again as long as nothing changes; there are five.
+MAX_READY_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +97,7 @@ class CatalogService:
     ) -> None:
         """Take up what was known, and serve."""
         if self._history:
-            lifetime_s = self.catalog.lifetime_s
-            recover = self._history.recover
-            found = await self._loop.run_in_executor(None, recover, lifetime_s)
-            for entry in found:
-                self.catalog.load(entry)
+            await self._recover(self._history)
             self._keeper = Keeper(self._history, self.catalog, self._fail)
             self._keeper.start()
         for sock, make in ((listening, self._question), (updates, self._update)):
@@ -105,6 +105,18 @@ class CatalogService:
             self._servers.append(server)
         self._intake = Intake(datagram, self._take)
         self._tasks.append(self._loop.create_task(self._tick()))
+
+    async def _recover(self, history: History) -> None:
+        lifetime_s = self.catalog.lifetime_s
+        try:
+            found = await self._loop.run_in_executor(None, history.recover, lifetime_s)
+        except OSError as error:
+            raise DirectoryDamaged(
+                f"history {error.filename or ''}: {(error.strerror or '').lower()}; "
+                "move it away, and what is announced within a minute is there again"
+            ) from error
+        for entry in found:
+            self.catalog.load(entry)
 
     async def close(self) -> None:
         """Serve no more; what was told is kept."""
@@ -136,7 +148,8 @@ class CatalogService:
         return Update(self._rooms[1], self._take)
 
     def _take(self, data: bytes, address: str) -> None:
-        self._hosts.ask(address, lambda host: self._offer(data, address, host))
+        offer = partial(self._offer, data, address)
+        self._hosts.ask(address, len(data), offer)
 
     def _offer(self, data: bytes, address: str, host: str | None) -> None:
         try:
@@ -185,7 +198,8 @@ class CatalogService:
     async def _form(self, path: str) -> Answer:
         version = self.catalog.version
         answer = await self._shaped(SHAPES[path], self.catalog.in_order())
-        self._ready[path] = version, answer
+        if len(answer.body) <= MAX_READY_BYTES:
+            self._ready[path] = version, answer
         return answer
 
     async def _search(self, asked: Form | Select | Detail) -> Answer:

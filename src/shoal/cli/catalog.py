@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from shoal.cli.options import PLAIN, Options, PortNumber
 from shoal.cli.outcome import show
 from shoal.cli.tables import tabulate
 from shoal.core.machine import Address
-from shoal.errors import DirectoryDamaged, Misuse, NoValue
+from shoal.errors import DirectoryDamaged, DirectoryHeld, Misuse, NoValue
 
 PORT, LIFETIME_S = 9097, 1800
 EVERYWHERE, HERE = "0.0.0.0", "127.0.0.1"
@@ -95,14 +96,19 @@ def _open(history: Path) -> Any:  # noqa: ANN401 - imported when there is one.
 
     try:
         history.mkdir(parents=True, exist_ok=True)
-        files = Files(history)
-        files.names()
+        lock = os.open(history / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        flock(lock, LOCK_EX | LOCK_NB)  # Until the process ends.
+        return Files(history)
+    except BlockingIOError as error:
+        raise DirectoryHeld(
+            f"history {history}: another catalog writes it; choose another directory "
+            "with --history"
+        ) from error
     except OSError as error:
         raise DirectoryDamaged(
             f"history {history}: {(error.strerror or str(error)).lower()}; choose "
             "another directory with --history"
         ) from error
-    return files
 
 
 def _tell_up(host: str, port: int, lifetime_s: int, *, as_json: bool) -> None:

@@ -59,6 +59,7 @@ ARROWS = {
     "web": {
         *("web", "core", "errors", "version"),
         *("members.service", "table.service", "flow.service"),
+        "catalog.service",
     },
     "settings": {"core", "members.settings", "table.messages"},
     "client": {"client", "core", "errors"},

@@ -299,6 +299,8 @@ class Peer:
         self.reception.close()
 
     def _measure(self) -> None:
+        if self.catalogs.service:
+            self.metrics.measure_catalog(self.catalogs.service.figures())
         self.metrics.measure(
             self.members(),
             links=len(self.links.connected()),

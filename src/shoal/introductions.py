@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from getpass import getuser
+from pathlib import Path
 from typing import Any
 
 from msgspec import Raw
@@ -122,8 +123,8 @@ class Cataloguing:
             **self._about,
             "cpus": os.cpu_count(),
             "memory": _memory_mb(),
-            "disk": shutil.disk_usage(self._home.directory).free >> 20,
-            "load": round(os.getloadavg()[0], 2),
+            "disk": _disk_mb(self._home.directory),
+            "load": _load(),
         }
 
 
@@ -132,6 +133,19 @@ def _owner() -> str:
     with suppress(OSError, KeyError):
         return getuser()
     return str(os.getuid())
+
+
+def _disk_mb(directory: Path) -> int | None:
+    """What is free; nothing if the disk does not say."""
+    with suppress(OSError):
+        return shutil.disk_usage(directory).free >> 20
+    return None
+
+
+def _load() -> float | None:
+    with suppress(OSError):
+        return round(os.getloadavg()[0], 2)
+    return None
 
 
 def _memory_mb() -> int:

@@ -88,6 +88,7 @@ class Peer:
 
     def status(self) -> dict[str, Any]:
         """Who, where, since when, with whom."""
+        catalog = self.catalogs.port
         return {
             "name": self.name,
             "network": self.membership.network,
@@ -103,8 +104,8 @@ class Peer:
             "keys": self.table_service.table.size,
             "storage": self._settings.storage,
             "durability": self._settings.durability,
-            "catalog_port": self.catalogs.port,
             "directory": str(self._home.directory),
+            **({"catalog_port": catalog} if catalog else {}),
         }
 
     def members(self) -> list[MemberRecord]:

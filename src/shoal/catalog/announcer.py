@@ -45,6 +45,7 @@ class Announcer:
         self._way = way
         self._interval_s = interval_s
         self._loop = asyncio.get_running_loop()
+        self._troubles: dict[Address, str] = {}  # Said once, until they change.
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -75,6 +76,7 @@ class Announcer:
     async def _tell(self, catalog: Address, data: bytes) -> bool:
         """Send it; false if it was surely not taken."""
         host, port = parse(catalog)
+        why = ""
         try:
             async with asyncio.timeout(TELL_S):
                 if self._way == "udp":
@@ -83,9 +85,11 @@ class Announcer:
                     await self._stream(host, port + 1, data)
         except (OSError, TimeoutError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or str(error) or "no answer"
-            log.warning("catalog %s was not told: %s", catalog, why)
-            return False
-        return True
+        if why != self._troubles.get(catalog, ""):
+            self._troubles[catalog] = why
+            said = f"was not told: {why}" if why else "is told again"
+            log.warning("catalog %s %s", catalog, said)
+        return not why
 
     async def _stream(self, host: str, port: int, data: bytes) -> None:
         reader, writer = await asyncio.open_connection(host, port)

@@ -36,6 +36,7 @@ class Keeper:
         self._loop = asyncio.get_running_loop()
         self._changes: list[Change] = []
         self._changed = asyncio.Event()
+        self._reading = asyncio.Semaphore(1)  # A day may take a second to read.
         self._stopping = False
         self._retry_at = 0.0
         self._trouble = ""
@@ -60,9 +61,14 @@ class Keeper:
         await self._task
 
     async def at(self, moment: float) -> list[Entry]:
-        """The records there were then, the last changes among them."""
+        """The records there were then, as far as they are written."""
         read = partial(self._history.at, moment, self._catalog.lifetime_s)
-        return await self._loop.run_in_executor(None, read)
+        async with self._reading:
+            try:
+                return await self._loop.run_in_executor(None, read)
+            except OSError as error:  # It was forgotten meanwhile, or cannot be read.
+                log.warning("history at %d: %s", moment, error)
+                return []
 
     async def _run(self) -> None:
         try:
@@ -77,6 +83,8 @@ class Keeper:
                     synced = self._loop.time()
                 elif not self._changed.is_set():
                     self._loop.call_later(wait_s, self._changed.set)
+            await self._write()
+            await self._attempt(self._history.sync)
         except Exception as error:
             self._fail(error)
             raise

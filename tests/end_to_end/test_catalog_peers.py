@@ -7,7 +7,8 @@ import threading
 import time
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,22 @@ def test_a_peer_is_a_catalog(user: Cluster) -> None:
     assert "in use" in taken.stderr
 
 
+def test_no_token_goes_to_whoever_a_catalog_names(
+    user: Cluster, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("ab" * 32)
+    with serving(user) as catalog, answering(HEAD + b"[]") as (address, asked):
+        lure = {"type": "hashtable", "project": "p", "port": parse(address)[1]}
+        catalog.tell(json.dumps(lure).encode())
+        catalog.wait_records(1)
+        known = {"CATALOG_HOST": catalog.address, "SHOAL_TOKEN": str(token)}
+        for command in (("members",), ("get", "k"), ("datasets",)):
+            user.shoal(*command, "--project", "p", environment=known)
+        assert len(asked) > 3  # It was dialled, and asked.
+        assert not [each for each in asked if b"ab" * 16 in each]
+
+
 # Announcing
 
 
@@ -181,7 +198,7 @@ def answering(answer: bytes) -> Iterator[tuple[Address, list[bytes]]]:
                 connection, _ = server.accept()
             except OSError:
                 return
-            with connection:
+            with connection, suppress(ConnectionError):
                 asked.append(connection.recv(65_536))
                 connection.sendall(answer)
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -78,7 +79,8 @@ async def _serve(
     await service.open(*sockets)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _end, ended)
-    host, number = sockets[0].getsockname()[:2]
+    host = socket.gethostname() if public else HERE
+    number = sockets[0].getsockname()[1]
     _tell_up(host, number, lifetime_s, as_json=as_json)
     try:
         await ended

@@ -49,7 +49,8 @@ class PeerOptions(Options):
     """Options of a command that talks to a peer."""
 
     project: str = ""
-    """Talk to the peer of this project that the catalogs in CATALOG_HOST list."""
+    """Talk to the peer of this project that the catalogs in CATALOG_HOST list; no token
+    is sent to it, unless it is yours and runs here."""
 
 
 PLAIN = Options()

@@ -19,11 +19,18 @@ from shoal.net.registry import Running, list_running
 def client(timeout_s: float, project: str = "") -> Client:
     """A client of the peer that is meant; of a project, the one heard from last."""
     if project:
-        return client_at(_of_project(project, timeout_s), timeout_s)
+        return _client_of_stranger(_of_project(project, timeout_s), timeout_s)
     if chosen := os.environ.get("SHOAL_PEER"):
         return client_at(Address(chosen), timeout_s)
     peers = this_network()
     return client_of(peers[0], timeout_s)
+
+
+def _client_of_stranger(address: Address, timeout_s: float) -> Client:
+    """Without a token, unless it is a peer of ours: anybody may announce a project."""
+    if peer := _at(address, list_running()):
+        return client_of(peer, timeout_s)
+    return Client(address, "", timeout_s)
 
 
 def _of_project(project: str, timeout_s: float) -> Address:

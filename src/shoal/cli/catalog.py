@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, validators
 
+from shoal.catalog.messages import DEFAULT_PORT, LIFETIME_S
 from shoal.cli.members import ago
 from shoal.cli.options import PLAIN, Options, PortNumber
 from shoal.cli.outcome import show
@@ -21,7 +22,6 @@ from shoal.cli.tables import tabulate
 from shoal.core.machine import Address
 from shoal.errors import DirectoryDamaged, DirectoryHeld, Misuse, NoValue
 
-PORT, LIFETIME_S = 9097, 1800
 EVERYWHERE, HERE = "0.0.0.0", "127.0.0.1"
 
 # What everybody would want to know of a record.
@@ -32,7 +32,7 @@ Seconds = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=10**9)
 
 def serve(
     *,
-    port: PortNumber = PORT,
+    port: PortNumber = DEFAULT_PORT,
     lifetime: Seconds = LIFETIME_S,
     history: Path | None = None,
     public: bool = False,

@@ -119,7 +119,7 @@ def token_of(address: Address) -> bytes | None:
 def catalogs(given: str) -> tuple[Address, ...]:
     """The catalogs of a list, or of CATALOG_HOST: host or host:port, with commas."""
     listed = given or os.environ.get("CATALOG_HOST", "")
-    port = os.environ.get("CATALOG_PORT", "9097")
+    port = os.environ.get("CATALOG_PORT", "9097")  # As all programs have it.
     found = []
     for each in filter(None, map(str.strip, listed.split(","))):
         bare = ":" not in each.rpartition("]")[2]

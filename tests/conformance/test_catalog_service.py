@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from shoal.catalog import service as service_module
 from shoal.catalog import writer
 from shoal.catalog.history import History
 from shoal.catalog.service import CatalogService, bind_catalog
@@ -47,6 +48,30 @@ async def until(service: CatalogService, count: int) -> None:
     async with asyncio.timeout(20):
         while len(service.catalog.entries) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+def test_a_crowd_that_only_stands_there_makes_room(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "MAX_QUESTIONS", 10)
+    monkeypatch.setattr(service_module, "MAX_UPDATES", 10)
+
+    async def main() -> None:
+        async with running(SimulatedDisk()) as (service, port):
+            standing = []
+            for n in range(60):
+                where = ("127.0.0.1", port + n % 2)
+                standing.append(await asyncio.open_connection(*where))
+            await tell(port, record(1))
+            await until(service, 1)
+            reader, talker = await asyncio.open_connection("127.0.0.1", port)
+            talker.write(b"GET /query.json HTTP/1.1\r\n\r\n")
+            assert b'"port":1' in await reader.read()
+            for _, writer in [*standing, (reader, talker)]:
+                writer.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
 
 
 def record(port: int) -> bytes:
@@ -96,15 +121,25 @@ def test_a_full_disk_costs_history_and_nothing_else(
     assert len(History(disk).recover()) == 11
 
 
+class LosingDisk(SimulatedDisk):
+    """Names files that are gone when they are read."""
+
+    lost = False
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        if self.lost:
+            raise FileNotFoundError(2, "no such file", name)
+        return super().read(name, start, size)
+
+
 def test_a_history_that_goes_while_it_is_asked_for_is_empty(loop: Loop) -> None:
-    disk = SimulatedDisk()
+    disk = LosingDisk()
 
     async def main() -> bytes:
         async with running(disk) as (service, port):
             await tell(port, record(1))
             await until(service, 1)
-            for name in disk.names():
-                disk.remove(name)
+            disk.lost = True
             reader, talker = await asyncio.open_connection("127.0.0.1", port)
             talker.write(b"GET /history/20000000000/query.json HTTP/1.1\r\n\r\n")
             found = await reader.read()

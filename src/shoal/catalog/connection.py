@@ -42,10 +42,16 @@ class Room:
         self.unsent_bytes = 0
 
     def enter(self, transport: asyncio.Transport) -> None:
-        """One more, shown out at once if there is no room."""
+        """One more; where there is no room, who has been here longest goes.
+
+        A question takes milliseconds: whoever stands here longer than a thousand others
+        only stands.
+        """
         self._inside[transport] = None
         if len(self._inside) > self._limit:
-            transport.abort()
+            oldest = next(iter(self._inside))
+            self.leave(oldest)
+            oldest.abort()
 
     def leave(self, transport: asyncio.Transport) -> None:
         """One less."""

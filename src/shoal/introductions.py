@@ -6,7 +6,6 @@ import shutil
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from shoal.core.machine import PeerId
 from shoal.members.service import MembersService
 from shoal.net.asking import Handler
 from shoal.net.home import Home
+from shoal.net.host import owner
 from shoal.net.links import Links
 from shoal.net.stream import Stream
 from shoal.net.streams import Serve, Streams
@@ -118,7 +118,7 @@ class Cataloguing:
             "type": "hashtable",
             "name": socket.gethostname(),
             "project": self._settings.project,
-            "owner": _owner(),
+            "owner": owner(),
             "version": VERSION,
             **self._about,
             "cpus": os.cpu_count(),
@@ -126,13 +126,6 @@ class Cataloguing:
             "disk": _disk_mb(self._home.directory),
             "load": _load(),
         }
-
-
-def _owner() -> str:
-    """Who runs this; in a container perhaps nobody with a name."""
-    with suppress(OSError, KeyError):
-        return getuser()
-    return str(os.getuid())
 
 
 def _disk_mb(directory: Path) -> int | None:

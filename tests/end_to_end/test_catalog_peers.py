@@ -103,6 +103,16 @@ def test_a_peer_is_a_catalog(user: Cluster) -> None:
     assert "in use" in taken.stderr
 
 
+def test_a_catalog_tells_others_of_itself(user: Cluster) -> None:
+    with serving(user) as known:
+        with serving(user, "--catalog", known.address) as other:
+            [record] = known.wait_records(1)
+            assert (record["type"], record["port"]) == ("catalog", other.port)
+            assert record["url"] == f"http://{other.address}"
+            assert record.keys() >= {"owner", "version", "starttime", "name"}
+        wait_until(lambda: not known.records(), 10, "the record to end")
+
+
 def test_no_token_goes_to_whoever_a_catalog_names(
     user: Cluster, tmp_path: Path
 ) -> None:

@@ -21,6 +21,11 @@ from shoal.cli.outcome import show
 from shoal.cli.tables import tabulate
 from shoal.core.machine import Address
 from shoal.errors import DirectoryDamaged, DirectoryHeld, Misuse, NoValue
+from shoal.net.host import owner
+from shoal.version import VERSION
+
+# A catalog tells others of itself as seldom as genuine ones do.
+ANNOUNCED_S = 300.0
 
 EVERYWHERE, HERE = "0.0.0.0", "127.0.0.1"
 
@@ -36,6 +41,7 @@ def serve(
     lifetime: Seconds = LIFETIME_S,
     history: Path | None = None,
     public: bool = False,
+    catalog: str = "",
     options: Options = PLAIN,
 ) -> int:
     """Be a catalog until Ctrl-C: who offers what, for our peers and CCTools' programs.
@@ -53,16 +59,28 @@ def serve(
     public
         Listen on every address of this machine, not on loopback alone. Everybody who
         reaches it may read, and announce themselves.
+    catalog
+        HOST:PORT of a catalog that is told of this one, or several with commas;
+        CATALOG_HOST unless given.
     """
     from shoal.cli.run import run_loop
+    from shoal.cli.which import catalogs
 
-    run_loop(_serve(port, lifetime, history, public=public, as_json=options.json))
+    told = catalogs(catalog)
+    run_loop(_serve(port, lifetime, history, told, public=public, as_json=options.json))
     return 0
 
 
 async def _serve(
-    port: int, lifetime_s: int, history: Path | None, *, public: bool, as_json: bool
+    port: int,
+    lifetime_s: int,
+    history: Path | None,
+    catalogs: tuple[Address, ...],
+    *,
+    public: bool,
+    as_json: bool,
 ) -> None:
+    from shoal.catalog.announcer import Announcer
     from shoal.catalog.service import CatalogService, bind_catalog
 
     loop = asyncio.get_running_loop()
@@ -81,11 +99,28 @@ async def _serve(
         loop.add_signal_handler(number, _end, ended)
     host = socket.gethostname() if public else HERE
     number = sockets[0].getsockname()[1]
+    about = _about(host, number)
+    announcer = Announcer(catalogs, lambda: about, interval_s=ANNOUNCED_S)
+    announcer.start()
     _tell_up(host, number, lifetime_s, as_json=as_json)
     try:
         await ended
     finally:
+        await announcer.leave()
         await service.close()
+
+
+def _about(host: str, port: int) -> dict[str, Any]:
+    """What genuine catalogs say of themselves to others."""
+    return {
+        "type": "catalog",
+        "name": socket.gethostname(),
+        "url": f"http://{host}:{port}",
+        "port": port,
+        "starttime": int(time.time()),
+        "owner": owner(),
+        "version": VERSION,
+    }
 
 
 def _end(ended: "asyncio.Future[None]") -> None:

@@ -86,14 +86,14 @@ def serving(user: Cluster, *options: str, port: int = 0) -> Iterator[Catalog]:
     process = user.begin("catalog", "serve", "--port", str(port), "--json", *options)
     try:
         assert process.stdout
-        told = json.loads(process.stdout.readline())
-        yield Catalog(told["port"], process)
-    finally:
+        line = process.stdout.readline()
+        assert line, f"the catalog ended with {process.wait(PATIENCE_S)}"
+        yield Catalog(json.loads(line)["port"], process)
         process.terminate()
-        try:
-            assert process.wait(PATIENCE_S) in (0, -9)
-        finally:
-            process.kill()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
+        code = process.wait(PATIENCE_S)
+        assert code in (0, -9), f"the catalog ended with {code}"
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()

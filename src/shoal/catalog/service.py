@@ -257,6 +257,9 @@ def bind_catalog(host: str, port: int) -> list[socket.socket]:
         updates.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             updates.bind((host, number + 1))
+            # Two may be bound to a number that only one of them can listen on.
+            listening.listen(BACKLOG)
+            updates.listen(BACKLOG)
         except (OSError, OverflowError) as error:
             for each in (listening, datagram, updates):
                 each.close()

@@ -12,6 +12,7 @@ IMPURE = {"asyncio", "datetime", "os", "secrets", "socket", "threading", "time",
 ALONE = {"cli", "peer", "__main__", "__init__", "errors", "version"}
 # What talks to the loop, to processes and to files: services, and what serves them.
 FACES = {
+    "announcer.py",
     "asking.py",
     "service.py",
     "connection.py",
@@ -24,6 +25,8 @@ FACES = {
     "forkserver.py",
     "forwarder.py",
     "herald.py",
+    "hosts.py",
+    "intake.py",
     "library.py",
     "nursery.py",
     "results.py",
@@ -58,6 +61,7 @@ ARROWS = {
     "web": {
         *("web", "core", "errors", "version"),
         *("members.service", "table.service", "flow.service"),
+        "catalog.service",
     },
     "settings": {"core", "members.settings", "table.messages"},
     "client": {"client", "core", "errors"},

@@ -63,6 +63,7 @@ for path, text in (
     ("datasets:datasets", "List the datasets of the network, or all about one."),
     ("datasets:add", "Publish .npy files, or folders of some, where they lie."),
     ("datasets:fetch", "Save a dataset as one .npy file, or go on with it."),
+    ("catalog:find", "Find who offers something, in catalogs, by an expression."),
     ("sim:sim", "Simulate a whole network; one seed gives one play."),
     ("demo:demo", "Show a network on this machine: five peers compute, one is killed."),
     ("version:version", "Which version this is."),
@@ -72,6 +73,14 @@ for path, text in (
     ),
 ):
     app.command(f"shoal.cli.{path}", help=text, name=NAMES.get(path))
+
+catalog = App(name="catalog", help="Catalogs: who offers what, to everybody.")
+catalog.command(
+    "shoal.cli.catalog:serve",
+    help="Be a catalog until Ctrl-C, for our peers and for programs of CCTools.",
+)
+catalog.command("shoal.cli.catalog:query", help="List what is announced to a catalog.")
+app.command(catalog)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from shoal.core import address as addresses
 from shoal.core.hello import Membership
 from shoal.core.machine import Address, PeerId
 from shoal.flow.service import FlowService
-from shoal.introductions import Network
+from shoal.introductions import Cataloguing, Network
 from shoal.members.facts import MemberFound, MemberLeft, MemberLost, MembersFact
 from shoal.members.messages import Profile, Reason
 from shoal.members.service import TOPIC, MemberRecord, MembersService
@@ -92,6 +92,7 @@ class Peer:
 
     def status(self) -> dict[str, Any]:
         """Who, where, since when, with whom."""
+        catalog = self.catalogs.port
         return {
             "name": self.name,
             "network": self.membership.network,
@@ -109,6 +110,7 @@ class Peer:
             "durability": self._settings.durability,
             "directory": str(self._home.directory),
             **({"nodes": len(self._atlas)} if self._settings.group else {}),
+            **({"catalog_port": catalog} if catalog else {}),
         }
 
     def members(self) -> list[MemberRecord]:
@@ -155,6 +157,7 @@ class Peer:
         settings = self._settings
         host, port = listening.getsockname()[:2]
         self.address = settings.advertise or addresses.join(host, port)
+        self._make_catalogs(port)
         self._make_net()
         generation = self._home.next_generation()
         self._make_members(generation)
@@ -185,6 +188,7 @@ class Peer:
         self.members_service.start()
         self._reachability.start(settings.members.notice_s / 2)
         await self.flow.start(settings.data)
+        await self.catalogs.start()
 
     def _make_net(self) -> None:
         self.datagrams = Datagrams(self._caught, self.fail)
@@ -266,6 +270,15 @@ class Peer:
             fail=self.fail,
         )
 
+    def _make_catalogs(self, port: int) -> None:
+        advertised = addresses.parse(self.address)[1] or port
+        self.catalogs = Cataloguing(
+            *(self._settings, self._home, self.name),
+            host=self._host,
+            port=advertised,
+            fail=self.fail,
+        )
+
     def _storage(self, name: str) -> Storage:
         if self._settings.storage == "memory":
             return Memory()
@@ -285,6 +298,7 @@ class Peer:
             self._remembering.cancel()
             self._remember()
         self._server.close()
+        await self.catalogs.stop()
         await self.flow.stop()
         await self.records.stop()
         self.members_service.leave(Reason.STOPPED)
@@ -298,6 +312,8 @@ class Peer:
         self.reception.close()
 
     def _measure(self) -> None:
+        if self.catalogs.service:
+            self.metrics.measure_catalog(self.catalogs.service.figures())
         self.metrics.measure(
             self.members(),
             links=len(self.links.connected()),

@@ -34,6 +34,10 @@ class PeerSettings:
     data: tuple[Path, ...] = ()  # Files and folders to add at the start.
     workers: int | None = None  # All processors but one, unless told otherwise.
     worker_memory_mb: int | None = None  # A quarter of the machine's likewise.
+    catalogs: tuple[Address, ...] = ()  # Who is told that we are here.
+    project: str = ""  # Under which name we are found there.
+    catalog_port: int | None = None  # Where we are a catalog ourselves, if so.
+    public: bool = False  # May everybody reach that port?
     members: MembersSettings = field(default_factory=MembersSettings)
     # Descriptors are what runs out first; the default is what `ulimit -n` leaves.
     max_connections: int | None = None

@@ -10,8 +10,8 @@ from shoal.core.frames import framed
 from shoal.core.machine import PeerId
 from shoal.sim.disk import SimulatedDisk
 from shoal.table.messages import MAX_VALUE_BYTES
-from shoal.table.routes import HOPELESS, NOBODY
 from shoal.table.recovery import Remains
+from shoal.table.routes import HOPELESS, NOBODY
 from shoal.table.storage import Log
 from tests.conformance.fleet import LIMIT_S, at, fleet, hear, line, looped, say, told
 from tests.conformance.tables import StubbornDisk, log_on
@@ -311,7 +311,7 @@ async def test_an_answer_waits_for_the_disk_of_its_owner() -> None:
         wire = await at(ours, "a")
         await told(wire, b"+OK\r\n:2\r\n", (b"SET", b"b1", b"1"), (b"INCR", b"b1"))
         disk.crash("lost", Random(1))
-        kept = survivors(Log(disk, PeerId("b"), Random(0)).recover())
+        kept = Remains(Log(disk, PeerId("b"), Random(0)).recover()).entries
         assert kept[b"b1"].value == b"2"
 
 

@@ -4,7 +4,10 @@ import pytest
 
 from shoal.__main__ import app, main
 
-COMMANDS = sorted(name for name in app if not name.startswith("-"))
+GROUPS = {"catalog": ("serve", "query")}
+COMMANDS = sorted(
+    name for name in app if not name.startswith("-") and name not in GROUPS
+) + [f"{group} {name}" for group, names in GROUPS.items() for name in names]
 NOISE = ("--empty", "--no-", "default: ()", "False", "None", 'default: ""')
 
 
@@ -13,7 +16,7 @@ def test_help_is_without_noise(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert f"shoal {command}" in said

@@ -2,6 +2,7 @@
 
 from prometheus_client.exposition import generate_latest
 
+from shoal.catalog.service import CatalogFigures
 from shoal.flow.service import FlowFigures
 from shoal.table.service import TableFigures
 from shoal.web.metrics import Metrics
@@ -26,6 +27,7 @@ def figures(turned_away: int) -> list[str]:
             datasets=13,
         ),
     )
+    metrics.measure_catalog(CatalogFigures(14, 15, 16, 17, 18))
     return generate_latest(metrics.registry).decode().splitlines()
 
 
@@ -34,6 +36,7 @@ def test_totals_are_counters_and_nothing_else_is() -> None:
     counters = {name for name, kind in kinds.items() if kind == "counter"}
     assert counters == {name for name in kinds if name.endswith("_total")}
     assert counters == {
+        "shoal_catalog_updates_total",
         "shoal_connections_refused_total",
         "shoal_datagrams_dropped_total",
         "shoal_flow_jobs_ended_total",
@@ -60,3 +63,12 @@ def test_flow_tells_what_became_of_jobs_and_steps() -> None:
     assert "shoal_flow_received_bytes_total 11.0" in told
     assert "shoal_flow_tasks 12.0" in told
     assert "shoal_flow_datasets 13.0" in told
+
+
+def test_a_catalog_tells_what_became_of_updates() -> None:
+    told = figures(3)
+    assert "shoal_catalog_records 14.0" in told
+    counts = (("taken", 15), ("refused", 16), ("junk", 17), ("dropped", 18))
+    for outcome, count in counts:
+        line = f'shoal_catalog_updates_total{{outcome="{outcome}"}} {count}.0'
+        assert line in told

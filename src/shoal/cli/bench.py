@@ -11,7 +11,7 @@ from cyclopts import Parameter, validators
 
 from shoal.cli import which
 from shoal.cli.load import OUTLIERS, STAGES, Stage, together, work
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import ANY, PeerOptions
 from shoal.cli.outcome import show
 from shoal.client import Client
 from shoal.errors import Misuse, ShoalError, Unanswered
@@ -36,7 +36,7 @@ def bench(
     clients: Annotated[int, CLIENTS] = 1,
     ops: Annotated[int, COUNT] = 1000,
     plot: Path | None = None,
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> None:
     """Measure the table of the network that runs: insert, lookup, scan, remove.
 
@@ -56,7 +56,7 @@ def bench(
     """
     if plot and plot.suffix != ".svg":
         raise Misuse(f"plot {plot}: its form is not known; name it {plot.stem}.svg")
-    client = which.client(options.timeout)
+    client = which.client(options.timeout, options.project)
     runs: Runs = {}
     for count in range(1, clients + 1):
         runs[count] = _measure(client, count, STAGES, ops)

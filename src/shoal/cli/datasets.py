@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from shoal.cli import which
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import ANY, PeerOptions
 from shoal.cli.outcome import show
 from shoal.cli.sizes import bytes_of
 from shoal.cli.tables import tabulate
@@ -18,7 +18,7 @@ from shoal.errors import Exists, Misuse, NotFound
 HASH_S = 3600.0
 
 
-def datasets(name: str = "", /, *, tag: str = "", options: Options = PLAIN) -> None:
+def datasets(name: str = "", /, *, tag: str = "", options: PeerOptions = ANY) -> None:
     """List the datasets of the network, or the parts of one.
 
     Parameters
@@ -28,7 +28,7 @@ def datasets(name: str = "", /, *, tag: str = "", options: Options = PLAIN) -> N
     tag
         Only those with this tag.
     """
-    flow = which.client(options.timeout).flow
+    flow = which.client(options.timeout, options.project).flow
     if name:
         show(flow.dataset(name), as_json=options.json, people=_describe)
     else:
@@ -43,7 +43,7 @@ def add(
     tag: tuple[str, ...] = (),
     part: str = "",
     replace: Annotated[bool, Parameter(name="--replace")] = False,
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> None:
     """Publish .npy files, or folders of some, where they lie.
 
@@ -71,7 +71,7 @@ def add(
     place, expected = _place(part)
     wishes = {"name": name, "tags": list(tag), "place": place, "expected": expected}
     wishes |= {"replace": replace, "user": getpass.getuser()}
-    flow = which.client(max(options.timeout, HASH_S)).flow
+    flow = which.client(max(options.timeout, HASH_S), options.project).flow
     added: dict[str, dict[str, Any]] = {}
     try:
         for each in (path, *paths):
@@ -90,7 +90,7 @@ def fetch(
     /,
     *,
     force: bool = False,
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> None:
     """Save a dataset as one .npy file, or go on with it.
 
@@ -115,7 +115,9 @@ def fetch(
             print(f"\r\x1b[K  {share}", end="", file=sys.stderr)
 
     try:
-        size = fetch_to(which.client(options.timeout), name, target, watch)
+        size = fetch_to(
+            which.client(options.timeout, options.project), name, target, watch
+        )
     except KeyboardInterrupt:
         print(f"\nshoal: dataset {name}: the same command goes on", file=sys.stderr)
         raise

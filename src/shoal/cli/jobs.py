@@ -9,7 +9,7 @@ from cyclopts import Parameter, validators
 
 from shoal.cli import jobs_in_words as words
 from shoal.cli import which
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import ANY, PeerOptions
 from shoal.cli.outcome import FAILED, show
 from shoal.client.jobs import Flow, Job
 
@@ -27,7 +27,7 @@ def run(
     detach: bool = False,
     explain: bool = False,
     quiet: Annotated[bool, QUIET] = False,
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> int:
     """Compute an expression of datasets where they lie, and wait for it.
 
@@ -76,7 +76,7 @@ def result(
     /,
     *,
     quiet: Annotated[bool, QUIET] = False,
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> int:
     """Wait for a job, however long, and print what it came to.
 
@@ -90,7 +90,7 @@ def result(
     return _follow(_flow(options).job(id), options, quiet=quiet)
 
 
-def jobs(*, tag: str = "", options: Options = PLAIN) -> None:
+def jobs(*, tag: str = "", options: PeerOptions = ANY) -> None:
     """List the jobs of the network, the latest first.
 
     Parameters
@@ -105,7 +105,7 @@ def why(
     id: str,  # noqa: A002
     /,
     *,
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> None:
     """Say what a job read, did where, moved, and why; or why it failed.
 
@@ -118,7 +118,7 @@ def why(
     show(record, as_json=options.json, people=words.why)
 
 
-def operations(*, options: Options = PLAIN) -> None:
+def operations(*, options: PeerOptions = ANY) -> None:
     """List the operations that an expression may use."""
     show(
         _flow(options).operations(),
@@ -127,11 +127,11 @@ def operations(*, options: Options = PLAIN) -> None:
     )
 
 
-def _flow(options: Options) -> Flow:
-    return which.client(options.timeout).flow
+def _flow(options: PeerOptions) -> Flow:
+    return which.client(options.timeout, options.project).flow
 
 
-def _follow(job: Job, options: Options, *, quiet: bool) -> int:
+def _follow(job: Job, options: PeerOptions, *, quiet: bool) -> int:
     """Wait for its end, however long; show how it goes on a terminal."""
     watching = sys.stderr.isatty() and not options.json
     began = time.monotonic()

@@ -4,20 +4,20 @@ import time
 from typing import Any
 
 from shoal.cli import which
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import ANY, PeerOptions
 from shoal.cli.outcome import show
 from shoal.cli.tables import tabulate
 
 
-def members(*, options: Options = PLAIN) -> None:
+def members(*, options: PeerOptions = ANY) -> None:
     """Who is in the network, since when, and who says so."""
-    records = which.client(options.timeout).members()
+    records = which.client(options.timeout, options.project).members()
     show(records, as_json=options.json, people=_table)
 
 
-def status(*, options: Options = PLAIN) -> None:
+def status(*, options: PeerOptions = ANY) -> None:
     """How the peer is that this machine's commands talk to."""
-    told = which.client(options.timeout).status()
+    told = which.client(options.timeout, options.project).status()
     show(told, as_json=options.json, people=_status)
 
 

@@ -18,6 +18,10 @@ PATIENCE = Parameter(
 )
 
 
+# A catalog has the next number too.
+PortNumber = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65534))]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Options:
@@ -39,5 +43,16 @@ class PlayOptions(Options):
     """Compute for so many seconds at most, then end with exit code 124."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PeerOptions(Options):
+    """Options of a command that talks to a peer."""
+
+    project: str = ""
+    """Talk to the peer of this project that the catalogs in CATALOG_HOST list; no token
+    is sent to it, unless it is yours and runs here."""
+
+
 PLAIN = Options()
+ANY = PeerOptions()
 PLAYING = PlayOptions()

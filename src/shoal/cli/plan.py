@@ -29,6 +29,9 @@ from shoal.settings import (
 # As long as a member's record has room for.
 MAX_ZONE = 24
 
+# A catalog has room for more, a line of a table has not.
+MAX_PROJECT = 100
+
 INSECURE = (
     "insecure: what peers say to each other is not encrypted, and whoever can reach "
     "this address can join, read and change everything; use it only where you trust "
@@ -57,6 +60,10 @@ class Plan:
     worker_memory_mb: int | None
     log: str
     fixed: Fixed | None
+    catalogs: tuple[Address, ...] = ()
+    project: str = ""
+    catalog_port: int | None = None
+    public: bool = False
 
     @classmethod
     def read(
@@ -78,6 +85,10 @@ class Plan:
         worker_memory_mb: int | None = None,
         log: str = "text",
         fixed: Fixed | None = None,
+        catalog: str = "",
+        project: str = "",
+        catalog_port: int | None = None,
+        public: bool = False,
     ) -> "Plan":
         """Check everything that can be checked before anything is started."""
         host, port = addresses.parse(listen)
@@ -113,6 +124,10 @@ class Plan:
             worker_memory_mb=worker_memory_mb,
             log=log,
             fixed=fixed,
+            catalogs=which.catalogs(catalog),
+            project=_project(project),
+            catalog_port=catalog_port,
+            public=public,
         )
 
     def settings(self) -> PeerSettings:
@@ -132,6 +147,10 @@ class Plan:
             workers=self.workers,
             worker_memory_mb=self.worker_memory_mb,
             group=self.fixed.group if self.fixed else None,
+            catalogs=self.catalogs,
+            project=self.project,
+            catalog_port=self.catalog_port,
+            public=self.public,
         )
         return PROFILES[self.profile](plain)
 
@@ -142,6 +161,8 @@ class Plan:
             directory=self.directory / str(n),
             port=self.port + n - 1 if self.port else 0,
             name=f"{self.name}{n}" if self.name else "",
+            # A catalog has two numbers.
+            catalog_port=self.catalog_port and self.catalog_port + 2 * (n - 1),
         )
 
 
@@ -180,6 +201,16 @@ def check_alone(directory: Path) -> None:
             f"data directory {directory}: it holds {many} peers; bring them back with "
             f"--peers {many}; or choose another with --dir"
         )
+
+
+def _project(name: str) -> str:
+    """A name as catalogs keep it: printable, and ASCII."""
+    if len(name) > MAX_PROJECT or not all(" " <= letter <= "~" for letter in name):
+        raise InvalidName(
+            f"project {name[:60]!r}: up to {MAX_PROJECT} plain letters, digits and "
+            "signs; choose another"
+        )
+    return name
 
 
 def _there(path: Path) -> Path:

@@ -31,7 +31,7 @@ def run_one(plan: Plan, ready_fd: int | None, *, as_json: bool) -> int:
     """Run the peer; the exit code. `ready_fd` is where a parent waits for news."""
     tell = _Teller(ready_fd, as_json=as_json)
     try:
-        _run(_serve(plan, tell, quiet=ready_fd is not None))
+        run_loop(_serve(plan, tell, quiet=ready_fd is not None))
     except ShoalError as error:
         return tell.failed(error)
     return 0
@@ -113,9 +113,9 @@ async def _live(home: Home, plan: Plan, tell: _Teller) -> None:
             tell.up({**peer.status(), "pid": os.getpid()})
             await peer.wait_ended()
     except NotListening as error:
-        if "in use" not in str(error):
-            raise
         where = addresses.join(plan.host, plan.port)
+        if "in use" not in str(error) or not str(error).startswith("address"):
+            raise
         raise NotListening(
             f"address {where}: {taken_by(plan.port)}; choose another, or any free one "
             "with --listen :0"
@@ -205,7 +205,8 @@ def _log_to(plan: Plan, *, quiet: bool) -> None:
         root.addHandler(screen)
 
 
-def _run(main: Any) -> None:  # noqa: ANN401 - a coroutine of whatever loop there is.
+def run_loop(main: Any) -> None:  # noqa: ANN401 - a coroutine.
+    """Run it to its end, on the fastest loop there is."""
     try:
         import uvloop
     except ImportError:

@@ -15,7 +15,7 @@ from typing import Any
 from platformdirs import user_state_path
 
 from shoal.cli import which
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import ANY, PeerOptions
 from shoal.cli.outcome import complain
 from shoal.cli.rote import Rote
 from shoal.cli.words import meant, readable, split
@@ -56,7 +56,7 @@ def shell(
     listen: str = f"{addresses.LOOPBACK}:0",
     join: tuple[str, ...] = (),
     dir: Path | None = None,  # noqa: A002 - it is the option's name.
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> None:
     """Talk with the table at a prompt: put, get, del, keys, benchmark.
 
@@ -78,10 +78,10 @@ def shell(
         with _own_peer(listen, join, dir, options.timeout) as address:
             _talk(address, options)
     else:
-        _talk(which.client(options.timeout).address, options)
+        _talk(which.client(options.timeout, options.project).address, options)
 
 
-def _talk(address: Address, options: Options) -> None:
+def _talk(address: Address, options: PeerOptions) -> None:
     prompt = _Prompt(address, options)
     ended = False
     while not ended:
@@ -115,7 +115,7 @@ def _own_peer(
 class _Prompt:
     """One person, or one script, and the table."""
 
-    def __init__(self, address: Address, options: Options) -> None:
+    def __init__(self, address: Address, options: PeerOptions) -> None:
         self._verbs = Verbs(address, options.timeout)
         self._timeout_s = options.timeout
         self._as_json = options.json

@@ -177,6 +177,8 @@ def _command(plan: Plan, join: list[str] | None) -> list[str]:
         ("--zone", plan.zone),
         ("--storage", plan.storage),
         ("--durability", plan.durability),
+        ("--catalog", ",".join(plan.catalogs)),
+        ("--project", plan.project),
     ):
         command += [option, value] if value else []
     for address in plan.join if join is None else join:
@@ -188,9 +190,11 @@ def _command(plan: Plan, join: list[str] | None) -> list[str]:
     for option, count in (
         ("--workers", plan.workers),
         ("--worker-memory-mb", plan.worker_memory_mb),
+        ("--catalog-port", plan.catalog_port),
     ):
-        command += [option, str(count)] if count else []
-    return command + (["--insecure"] if plan.insecure else [])
+        command += [option, str(count)] if count is not None else []
+    flags = (("--insecure", plan.insecure), ("--public", plan.public))
+    return command + [flag for flag, meant in flags if meant]
 
 
 def _enter(plan: Plan) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from shoal.cli import which
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import ANY, PeerOptions
 from shoal.cli.outcome import NOT_FOUND, show
 from shoal.client.documents import shown
 from shoal.errors import NotFound
@@ -30,7 +30,7 @@ def put(
     /,
     *,
     ttl: Annotated[float | None, SECONDS] = None,
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> None:
     """Let a key of the table have a value.
 
@@ -45,12 +45,14 @@ def put(
         Let it end after so many seconds.
     """
     data = sys.stdin.buffer.read() if value == STDIN else os.fsencode(value)
-    which.client(options.timeout).table.put(os.fsencode(key), data, ttl_s=ttl)
+    which.client(options.timeout, options.project).table.put(
+        os.fsencode(key), data, ttl_s=ttl
+    )
     if options.json:
         show({"key": shown(os.fsencode(key)), "bytes": len(data)}, as_json=True)
 
 
-def get(key: str, /, *, options: Options = PLAIN) -> None:
+def get(key: str, /, *, options: PeerOptions = ANY) -> None:
     """Print what a key of the table has; ends with 4 if it has nothing.
 
     The bytes as they are: a line end is added only where a terminal shows them.
@@ -60,7 +62,7 @@ def get(key: str, /, *, options: Options = PLAIN) -> None:
     key
         The key.
     """
-    value = which.client(options.timeout).table.get(os.fsencode(key))
+    value = which.client(options.timeout, options.project).table.get(os.fsencode(key))
     if value is None:
         raise nothing(key)
     if options.json:
@@ -70,7 +72,7 @@ def get(key: str, /, *, options: Options = PLAIN) -> None:
     sys.stdout.buffer.write(value + b"\n" if sys.stdout.isatty() else value)
 
 
-def delete(key: str, /, *keys: str, options: Options = PLAIN) -> int:
+def delete(key: str, /, *keys: str, options: PeerOptions = ANY) -> int:
     """Let keys of the table have nothing; ends with 4 if none of them had anything.
 
     Parameters
@@ -82,7 +84,7 @@ def delete(key: str, /, *keys: str, options: Options = PLAIN) -> int:
     """
     keys = (key, *keys)
     names = [os.fsencode(each) for each in keys]
-    gone = which.client(options.timeout).table.delete_many(names)
+    gone = which.client(options.timeout, options.project).table.delete_many(names)
     if not gone and not options.json:
         raise nothing(" ".join(keys))
     show(
@@ -93,7 +95,7 @@ def delete(key: str, /, *keys: str, options: Options = PLAIN) -> int:
     return 0 if gone else NOT_FOUND
 
 
-def keys(pattern: str = "*", /, *, options: Options = PLAIN) -> None:
+def keys(pattern: str = "*", /, *, options: PeerOptions = ANY) -> None:
     """List the keys of the table, a line each.
 
     Parameters
@@ -101,7 +103,9 @@ def keys(pattern: str = "*", /, *, options: Options = PLAIN) -> None:
     pattern
         Those that fit only: * is anything, ? any letter, [a-z] any of these.
     """
-    found = which.client(options.timeout).table.scan(os.fsencode(pattern))
+    found = which.client(options.timeout, options.project).table.scan(
+        os.fsencode(pattern)
+    )
     if options.json:
         show([shown(key) for key in found], as_json=True)
         return

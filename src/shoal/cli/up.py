@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from shoal.cli.fixed import chosen
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import PLAIN, Options, PortNumber
 from shoal.cli.plan import Plan, check_alone
 from shoal.core import address as addresses
 from shoal.errors import Misuse
@@ -37,6 +37,10 @@ def up(
     workers: Annotated[int | None, AT_LEAST_ONE] = None,
     worker_memory_mb: Annotated[int | None, AT_LEAST_ONE] = None,
     log: str = "text",
+    catalog: str = "",
+    project: str = "",
+    catalog_port: PortNumber | None = None,
+    public: bool = False,
     ready_fd: Annotated[int | None, Parameter(show=False)] = None,
     options: Options = PLAIN,
 ) -> int:
@@ -91,6 +95,15 @@ def up(
         otherwise. What needs more fails, and nothing else does.
     log
         What lines of the log look like: text or json.
+    catalog
+        HOST:PORT of a catalog to announce the peer to, or several with commas;
+        CATALOG_HOST unless given. Without either nothing is announced.
+    project
+        The name to be found by in catalogs: shoal get KEY --project NAME.
+    catalog_port
+        Be a catalog too: HTTP and UDP on this port, TCP for updates on the next.
+    public
+        Let everybody reach the catalog's ports, not only this machine.
     """
     unfit = {"peers": peers != 1, "join": join, "token": token, "name": name}
     if fixed := chosen(static, id, advertise or listen, unfit):
@@ -112,6 +125,10 @@ def up(
         workers=workers,
         worker_memory_mb=worker_memory_mb,
         log=log,
+        catalog=catalog,
+        project=project,
+        catalog_port=catalog_port,
+        public=public,
     )
     if data and peers != 1:
         raise Misuse(
@@ -148,6 +165,8 @@ def join(
     workers: Annotated[int | None, AT_LEAST_ONE] = None,
     worker_memory_mb: Annotated[int | None, AT_LEAST_ONE] = None,
     log: str = "text",
+    catalog: str = "",
+    project: str = "",
     options: Options = PLAIN,
 ) -> int:
     """Start a peer in the network of another: up --join, on a free port.
@@ -193,6 +212,11 @@ def join(
         otherwise. What needs more fails, and nothing else does.
     log
         What lines of the log look like: text or json.
+    catalog
+        HOST:PORT of a catalog to announce the peer to, or several with commas;
+        CATALOG_HOST unless given. Without either nothing is announced.
+    project
+        The name to be found by in catalogs: shoal get KEY --project NAME.
     """
     return up(
         listen=listen,
@@ -211,5 +235,7 @@ def join(
         workers=workers,
         worker_memory_mb=worker_memory_mb,
         log=log,
+        catalog=catalog,
+        project=project,
         options=options,
     )

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from shoal.cli import which
-from shoal.cli.options import PLAIN, Options
+from shoal.cli.options import ANY, PeerOptions
 from shoal.cli.outcome import show
 from shoal.cli.words import readable
 from shoal.client.documents import shown
@@ -22,7 +22,7 @@ def watch(
     /,
     *keys: str,
     count: int | None = None,
-    options: Options = PLAIN,
+    options: PeerOptions = ANY,
 ) -> None:
     """Print each change of some keys of the table, as it happens, until Ctrl-C.
 
@@ -37,7 +37,7 @@ def watch(
     count
         End after so many lines.
     """
-    client = which.client(options.timeout)
+    client = which.client(options.timeout, options.project)
     names = [os.fsencode(each) for each in (key, *keys)]
     news = News(client.address, names, options.timeout)
     printed = 0

@@ -4,6 +4,7 @@ SHOAL_PEER, else the only network of this user on this machine, by its first liv
 peer. The environment is read here and nowhere else.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -15,12 +16,42 @@ from shoal.net.home import read_token
 from shoal.net.registry import Running, list_running
 
 
-def client(timeout_s: float) -> Client:
-    """A client of the peer that is meant."""
+def client(timeout_s: float, project: str = "") -> Client:
+    """A client of the peer that is meant; of a project, the one heard from last."""
+    if project:
+        return _client_of_stranger(_of_project(project, timeout_s), timeout_s)
     if chosen := os.environ.get("SHOAL_PEER"):
         return client_at(Address(chosen), timeout_s)
     peers = this_network()
     return client_of(peers[0], timeout_s)
+
+
+def _client_of_stranger(address: Address, timeout_s: float) -> Client:
+    """Without a token, unless it is a peer of ours: anybody may announce a project."""
+    if peer := _at(address, list_running()):
+        return client_of(peer, timeout_s)
+    return Client(address, "", timeout_s)
+
+
+def _of_project(project: str, timeout_s: float) -> Address:
+    """Where a peer of it is, that answers."""
+    from shoal.client.catalogs import Catalogs, first_there
+
+    known = catalogs("")
+    if not known:
+        raise NoPeer(
+            f"project {project}: no catalog is known to find it; set CATALOG_HOST"
+        )
+    quoted = json.dumps(project, ensure_ascii=False)
+    text = f'type=="hashtable" and project=={quoted}'
+    found = Catalogs(known).find(text, within_s=timeout_s)
+    there = first_there(found, within_s=timeout_s)
+    if there is None:
+        many = (
+            f"{len(found)} are listed, and none answers" if found else "none is there"
+        )
+        raise NoPeer(f"project {project}: {many}; see: shoal catalog query")
+    return there
 
 
 def this_network() -> list[Running]:
@@ -83,3 +114,16 @@ def token_of(address: Address) -> bytes | None:
     """The token of the network at an address, if a peer of it runs here."""
     peer = _at(address, list_running())
     return read_token(peer.directory / "token") if peer else None
+
+
+def catalogs(given: str) -> tuple[Address, ...]:
+    """The catalogs of a list, or of CATALOG_HOST: host or host:port, with commas."""
+    listed = given or os.environ.get("CATALOG_HOST", "")
+    port = os.environ.get("CATALOG_PORT", "9097")  # As all programs have it.
+    found = []
+    for each in filter(None, map(str.strip, listed.split(","))):
+        bare = ":" not in each.rpartition("]")[2]
+        found.append(
+            addresses.join(*addresses.parse(f"{each}:{port}" if bare else each))
+        )
+    return tuple(found)

@@ -1,9 +1,11 @@
 """What the machine lends a peer: sockets, descriptors, and an identity of its own."""
 
 import errno
+import os
 import resource
 import socket
 from contextlib import suppress
+from getpass import getuser
 from hashlib import blake2b
 from pathlib import Path
 
@@ -67,3 +69,10 @@ def connection_limit() -> int:
     """As many as descriptors allow."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(64, soft - SPARE_DESCRIPTORS)
+
+
+def owner() -> str:
+    """Who runs this; in a container perhaps nobody with a name."""
+    with suppress(OSError, KeyError):
+        return getuser()
+    return str(os.getuid())

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge, Info
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from shoal.catalog.service import CatalogFigures
 from shoal.flow.service import FlowFigures, State
 from shoal.members.service import MemberRecord
 from shoal.table.service import TableFigures
@@ -65,6 +66,22 @@ class Metrics:
         self._datasets = self._gauge(
             "flow_datasets", "Datasets of the network this peer knows."
         )
+        self._records = self._gauge(
+            "catalog_records", "Records in this peer's catalog, if it has one."
+        )
+        self._updates = self._total(
+            "catalog_updates", "Updates that came to it.", "outcome"
+        )
+
+    def measure_catalog(self, catalog: CatalogFigures) -> None:
+        """Take the figures of a catalog as they are now."""
+        self._records.set(catalog.records)
+        self._updates.counts = {
+            "taken": catalog.updates,
+            "refused": catalog.refused,
+            "junk": catalog.junk,
+            "dropped": catalog.dropped,
+        }
 
     def measure(
         self,

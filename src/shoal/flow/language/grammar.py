@@ -6,6 +6,7 @@ understand different things (`a < b < c`), the text is refused with the reading 
 
 from typing import NamedTuple
 
+from shoal.core.pointing import complain
 from shoal.errors import BadExpression
 from shoal.flow.arithmetic.operations import ALIASES, LIBRARY
 from shoal.flow.language.expressions import (
@@ -17,7 +18,7 @@ from shoal.flow.language.expressions import (
     Number,
     Tagged,
 )
-from shoal.flow.language.lexer import Token, complain, tokens, whole_number
+from shoal.flow.language.lexer import Token, tokens, whole_number
 from shoal.flow.language.notation import BINARY, COMPARISON, POWER, UNARY, UNARY_LEVEL
 from shoal.flow.language.notation import show as show
 from shoal.flow.language.spelling import nearest

@@ -1,13 +1,11 @@
-"""A text's words, and how to point at one of them."""
+"""A text's words."""
 
 import re
 from typing import NamedTuple
 
+from shoal.core.pointing import complain
 from shoal.errors import BadExpression
 from shoal.flow.messages import MAX_TEXT
-
-# So much of the text is shown around what is wrong with it.
-_SHOWN = 60
 
 _TOKEN = re.compile(
     r"""
@@ -53,7 +51,7 @@ def tokens(text: str) -> list[Token]:
         match = _TOKEN.match(text, at)
         if match is None:
             hint = _HINTS.get(text[at], "expected a name, a number or an operator")
-            raise complain(text, at, f"met `{_plain(text[at])}`: {hint}")
+            raise complain(text, at, f"met `{_shown(text[at])}`: {hint}")
         kind, word = match.lastgroup or "", match.group()
         if kind == "string":
             word = _ESCAPED.sub(r"\1", word[1:-1])
@@ -71,15 +69,5 @@ def whole_number(word: str) -> int | None:
     return int(digits[: _MAX_DIGITS + 1] or "0")
 
 
-def complain(text: str, at: int, what: str) -> BadExpression:
-    """An error that points at a place in the text."""
-    first = max(0, at - _SHOWN // 2)
-    piece = _plain(text[first : first + _SHOWN])
-    before, after = "…" * (first > 0), "…" * (first + _SHOWN < len(text))
-    caret = " " * (at - first + len(before)) + "^"
-    return BadExpression(f"{what}\n  {before}{piece}{after}\n  {caret}")
-
-
-def _plain(text: str) -> str:
-    """Without what would move the caret or the terminal."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)
+def _shown(sign: str) -> str:
+    return sign if sign.isprintable() else " "

@@ -1,0 +1,163 @@
+"""What a catalog knew, and when: lines in files, each with its checksum.
+
+A file begins with all records there were and goes on with what changed. It is whole and
+safe before it gets its name, and a start begins another: nobody writes on where a crash
+may have torn something. A line that does not match its checksum is passed over, so that
+damage costs what it hit. The state at any time is one file read up to there.
+
+  CHECKSUM H TIME KEY RECORD    heard: the record since then
+  CHECKSUM G TIME KEY           gone
+"""
+
+import errno
+import math
+import re
+from collections.abc import Iterable
+from zlib import crc32
+
+import msgspec
+
+from shoal.catalog.messages import LIFETIME_S, Change, Entry, Heard, entry_again
+from shoal.core.disk import Disk
+
+# A question about the past reads at most so much, and the records of the day before.
+FILE_BYTES = 32 << 20
+FILE_S = 86_400
+
+# A year of a thousand quiet records, or a week of ten thousand restless ones. A guess.
+KEPT_BYTES = 1 << 30
+
+FRESH = "history.new"
+_OURS = re.compile(r"history-([0-9]{10})-([0-9]{10,12})\Z")
+
+
+class History:
+    """Changes go in, records at a time come out. Called off the loop, one at a time;
+    only `at` may be called beside the others.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        *,
+        file_bytes: int = FILE_BYTES,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        self._disk = disk
+        self._file_bytes = file_bytes
+        self._kept_bytes = kept_bytes
+        self._name = ""  # Of the file that is written.
+        self._size_bytes = 0
+        self._begun = 0.0
+
+    def recover(self, lifetime_s: int = LIFETIME_S) -> list[Entry]:
+        """The records there were at the end."""
+        if FRESH in self._disk.names():
+            self._disk.remove(FRESH)
+        found = _files(self._disk.names())
+        if not found:
+            return []
+        return _entries(self._disk.read(found[-1][2]), None, lifetime_s)
+
+    def is_due(self, now: float) -> bool:
+        """Is it time for another file?"""
+        old = not 0 <= now - self._begun < FILE_S
+        return not self._name or old or self._size_bytes >= self._file_bytes
+
+    def give_up(self) -> None:
+        """Some changes are lost: another file is due."""
+        self._name = ""
+
+    def begin(self, entries: Iterable[tuple[str, bytes]], now: float) -> None:
+        """Begin another file with these records, by key.
+
+        Its name says from which second on it answers: all it begins with is before.
+        """
+        self._name = ""
+        names = self._disk.names()
+        number = 1 + max((each[0] for each in _files(names)), default=0)
+        lines = [_line(b"H %.3f %b %b" % (now, k.encode(), t)) for k, t in entries]
+        data = b"".join([_line(b"B %.3f" % now), *lines])
+        self._disk.write(FRESH, data)
+        self._disk.sync(FRESH)
+        name = f"history-{number:010}-{max(math.ceil(now), 0):010}"
+        self._disk.rename(FRESH, name)
+        self._disk.sync_directory()
+        self._name, self._size_bytes, self._begun = name, len(data), now
+        self._clean()
+
+    def append(self, changes: Iterable[Change]) -> None:
+        """Add what changed. An error means that another file is due."""
+        if not self._name:
+            raise OSError(errno.EIO, "no file was begun")
+        data = b"".join(map(_told, changes))
+        name, self._name = self._name, ""
+        self._disk.append(name, data)
+        self._name = name
+        self._size_bytes += len(data)
+
+    def sync(self) -> None:
+        """Let what was added survive a power cut."""
+        if self._name:
+            name, self._name = self._name, ""
+            self._disk.sync(name)
+            self._name = name
+
+    def at(self, time: float, lifetime_s: int = LIFETIME_S) -> list[Entry]:
+        """The records there were then; none from before the first file."""
+        found = [each for each in _files(self._disk.names()) if each[1] <= time]
+        if not found:
+            return []
+        return _entries(self._disk.read(found[-1][2]), time, lifetime_s)
+
+    def _clean(self) -> None:
+        """Forget the oldest days where there are too many."""
+        room = self._kept_bytes - self._size_bytes
+        for _, _, name in reversed(_files(self._disk.names())[:-1]):
+            if room > 0:
+                room -= len(self._disk.read(name))
+            if room <= 0:
+                self._disk.remove(name)
+
+
+def _files(names: Iterable[str]) -> list[tuple[int, int, str]]:
+    """Number, when it begins, name; in their order."""
+    found = [(match, name) for name in names if (match := _OURS.match(name))]
+    return sorted((int(match[1]), int(match[2]), name) for match, name in found)
+
+
+def _told(change: Change) -> bytes:
+    if isinstance(change, Heard):
+        line = b"H %.3f %b %b" % (change.at, change.key.encode(), change.text)
+    else:
+        line = b"G %.3f %b" % (change.at, change.key.encode())
+    return _line(line)
+
+
+def _line(said: bytes) -> bytes:
+    return b"%08x %b\n" % (crc32(said), said)
+
+
+def _entries(data: bytes, until: float | None, lifetime_s: int) -> list[Entry]:
+    """What the lines up to a time come to."""
+    texts: dict[bytes, bytes] = {}
+    for line in data.split(b"\n"):
+        checksum, _, said = line.partition(b" ")
+        if checksum != b"%08x" % crc32(said):
+            continue
+        kind, time, *rest = said.split(b" ", 3)
+        if until is not None and float(time) > until:
+            break
+        match kind, rest:
+            case b"H", [key, text]:
+                texts[key] = text
+            case b"G", [key]:
+                texts.pop(key, None)
+    return [found for text in texts.values() if (found := _again(text, lifetime_s))]
+
+
+def _again(text: bytes, lifetime_s: int) -> Entry | None:
+    try:
+        return entry_again(text, lifetime_s)
+    except (msgspec.MsgspecError, KeyError):
+        return None  # Of another version: the sender will tell us anew.

@@ -1,0 +1,153 @@
+"""What a catalog keeps, what changes in it, and how much of anything it takes."""
+
+import math
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+# Where programs look for a catalog, and what they call their list of them.
+DEFAULT_PORT = 9097
+
+# Of genuine catalogs: so long a record lives that nobody sends again.
+LIFETIME_S = 1800
+
+# An update after inflation, as genuine catalogs have it.
+MAX_UPDATE_BYTES = (1 << 20) - 1
+
+# One longer string, and the genuine programs can read nothing of a whole reply.
+MAX_STRING_BYTES = 65_535
+
+# Records of managers are three deep.
+MAX_DEPTH = 32
+
+# As many as a genuine catalog; and the memory of a small machine, whatever they hold.
+MAX_RECORDS = 10_000
+MAX_TABLE_BYTES = 64 << 20
+
+MAX_NAME = 128
+
+# What is at most so long is kept as Python has it too, ready for filters; a decoded
+# record takes ten times its text, and nearly all are of a kilobyte.
+READY_BYTES = 4096
+
+Fields = dict[str, Any]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Entry(Struct, gc=False):
+    """One record, its text ready but for when it was last heard from."""
+
+    key: str
+    name: str
+    address: str
+    type: str
+    heard: int  # In seconds since 1970, as `lastheardfrom` says it.
+    lifetime_s: int
+    before: bytes
+    after: bytes
+    update: bytes = b""  # What was sent, to know it again, and the host's name then.
+    host: str | None = None
+    kept: int = 0  # When the history last said that it was heard.
+    expires: float = 0.0
+    due: float = math.inf  # When the catalog next looks whether it has.
+    fields_ready: Fields | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What it weighs."""
+        return len(self.before) + len(self.after) + len(self.update)
+
+    @property
+    def text(self) -> bytes:
+        """The record as a JSON object, compact."""
+        return b"%b%d%b" % (self.before, self.heard, self.after)
+
+    @property
+    def fields(self) -> Fields:
+        """The record as filters want it."""
+        if self.fields_ready is None:
+            found = _decode(self.text)
+            if len(self.after) <= READY_BYTES:
+                self.fields_ready = found
+            return found
+        self.fields_ready["lastheardfrom"] = self.heard
+        return self.fields_ready
+
+
+class Heard(Struct, frozen=True):
+    """A record is new, or changed, or was heard from again a good while after."""
+
+    key: str
+    text: bytes
+    at: float
+
+
+class Forgotten(Struct, frozen=True):
+    """A record is no more: it left, or was not heard from for its lifetime."""
+
+    key: str
+    at: float
+
+
+Change = Heard | Forgotten
+
+
+def entry_of(
+    fields: Fields, *, address: str, host: str | None, heard: int, lifetime_s: int
+) -> Entry:
+    """A record of what somebody sent, from what we saw ourselves of the sender.
+
+    The sender's name is the host's, if its address has one; its own word counts else.
+    Nobody says from where, or when, they were heard.
+    """
+    sent = fields.pop("name", None)
+    fields.pop("address", None)
+    fields.pop("lastheardfrom", None)
+    name = _told(host) or _told(sent) or address
+    kind, own_s = fields.get("type"), fields.get("lifetime")
+    if type(own_s) is int and 0 < own_s < lifetime_s:
+        lifetime_s = own_s
+    rest = _encode(fields)[1:]
+    comma = b"" if rest == b"}" else b","
+    return Entry(
+        key=_key(fields, address, name),
+        name=name,
+        address=address,
+        type=kind if isinstance(kind, str) else "",
+        heard=heard,
+        lifetime_s=lifetime_s,
+        before=b'{"name":%b,"lastheardfrom":' % _encode(name),
+        after=b',"address":%b%b%b' % (_encode(address), comma, rest),
+    )
+
+
+def entry_again(text: bytes, lifetime_s: int) -> Entry:
+    """A record of ours from its text, as the history keeps it."""
+    fields = _decode(text)
+    heard, address, name = (fields[n] for n in ("lastheardfrom", "address", "name"))
+    return entry_of(
+        fields,
+        address=str(address),
+        host=str(name),
+        heard=int(heard),
+        lifetime_s=lifetime_s,
+    )
+
+
+def _key(fields: Fields, address: str, name: str) -> str:
+    port, uuid = fields.get("port"), fields.get("uuid")
+    key = f"{address}:{port if type(port) is int else 0}:{name}"
+    if isinstance(uuid, str):
+        plain = "".join(sign if "!" <= sign <= "~" else "_" for sign in uuid[:MAX_NAME])
+        key += f":{plain}"
+    return key
+
+
+def _told(name: object) -> str:
+    """A name that can be part of a key and a URL; else none."""
+    if isinstance(name, str) and 0 < len(name) <= MAX_NAME:
+        return name if all("!" <= sign <= "~" for sign in name) else ""
+    return ""

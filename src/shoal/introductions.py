@@ -25,6 +25,9 @@ from shoal.net.streams import Serve, Streams
 from shoal.settings import PeerSettings
 from shoal.version import VERSION
 
+# Newcomers come in crowds; contacts are written once for all of them.
+REMEMBER_S = 3.0
+
 
 class Network:
     """Links, streams and members, as whoever asks other peers needs them."""
@@ -143,3 +146,32 @@ def _load() -> float | None:
 
 def _memory_mb() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+
+
+class Contacts:
+    """Whom to call at the next start, kept as members come and go."""
+
+    def __init__(self, home: Home, members: MembersService) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._home = home
+        self._members = members
+        self._due: asyncio.TimerHandle | None = None
+
+    def remember_soon(self) -> None:
+        """Somebody has come or gone."""
+        if self._due is None:
+            self._due = self._loop.call_later(REMEMBER_S, self._remember)
+
+    def stop(self) -> None:
+        """Remember now what is to be remembered, and no more."""
+        if self._due:
+            self._due.cancel()
+            self._remember()
+
+    def _remember(self) -> None:
+        """Off the loop, since it waits for a disk."""
+        self._due = None
+        present = self._members.present().values()
+        if present:
+            addresses = [profile.address for profile in present]
+            self._loop.run_in_executor(None, self._home.remember, addresses)

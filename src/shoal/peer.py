@@ -16,7 +16,7 @@ from shoal.core import address as addresses
 from shoal.core.hello import Membership
 from shoal.core.machine import Address, PeerId
 from shoal.flow.service import FlowService
-from shoal.introductions import Cataloguing, Network
+from shoal.introductions import Cataloguing, Contacts, Network
 from shoal.members.facts import MemberFound, MemberLeft, MemberLost, MembersFact
 from shoal.members.messages import Profile, Reason
 from shoal.members.service import TOPIC, MemberRecord, MembersService
@@ -31,7 +31,9 @@ from shoal.settings import PeerSettings
 from shoal.table.fixed import FixedGroup
 from shoal.table.records.service import TOPIC as RECORDS
 from shoal.table.records.service import RecordsService
-from shoal.table.routes import Routes
+from shoal.table.replication.owners import Owners
+from shoal.table.replication.service import TOPIC as TABLE
+from shoal.table.replication.service import Replication
 from shoal.table.service import TableService
 from shoal.table.storage import Log, Memory, Storage
 from shoal.version import VERSION
@@ -49,9 +51,6 @@ SUCCESSORS = 3
 # A goodbye has left the machine by then, and most of the network has heard it.
 FAREWELL_S = 0.1
 
-# Newcomers come in crowds; contacts are written once for all of them.
-REMEMBER_S = 3.0
-
 
 class Peer:
     """One peer of a network, from its start to its end."""
@@ -67,7 +66,7 @@ class Peer:
         self.name = membership.identity.peer
         self._host = host
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._remembering: asyncio.TimerHandle | None = None
+        self.replication: Replication | None = None  # None in a fixed group.
         # Where the nodes of our fixed group are, in the order of their ids.
         self._atlas = settings.group.atlas() if settings.group else {}
 
@@ -220,6 +219,7 @@ class Peer:
             wires=self,
             fail=self.fail,
         )
+        self._contacts = Contacts(self._home, self.members_service)
         self.members_service.listen(self._attend)
         self.links.on_post(TOPIC, self.members_service.posted)
         self._reachability = Reachability(
@@ -227,6 +227,9 @@ class Peer:
         )
 
     def _make_table(self, start: int) -> None:
+        routes: FixedGroup | Owners = Owners(self.name, self.locate, self.address)
+        if self._settings.group:
+            routes = FixedGroup(self.name, self._atlas)
         self.table_service = TableService(
             self.name,
             self._storage("table"),
@@ -234,15 +237,18 @@ class Peer:
             durability=self._settings.durability,
             fail=self.fail,
             address=self.address,
-            routes=self._routes(),
+            routes=routes,
         )
+        if isinstance(routes, Owners):
+            self.replication = Replication(
+                *(self.name, routes, self),
+                host=self._host,
+                founding=not self._settings.join and not self._home.contacts(),
+                fail=self.fail,
+            )
+            self.table_service.replicate(self.replication)
+            self.links.on_post(TABLE, self.replication.posted)
         self.table_service.start(self.links)
-
-    def _routes(self) -> Routes | None:
-        """Who owns which keys, if this peer is of a fixed group."""
-        if self._settings.group is None:
-            return None
-        return FixedGroup(self.name, self._atlas)
 
     def _make_records(self, start: int) -> None:
         self.records = RecordsService(
@@ -294,9 +300,7 @@ class Peer:
 
     async def _end(self) -> None:
         self._reachability.stop()
-        if self._remembering:
-            self._remembering.cancel()
-            self._remember()
+        self._contacts.stop()
         self._server.close()
         await self.catalogs.stop()
         await self.flow.stop()
@@ -376,22 +380,14 @@ class Peer:
         if isinstance(fact, MemberLost | MemberLeft):
             self.links.forget(fact.peer)
             self.records.gone(fact.peer)
+            if self.replication:
+                self.replication.gone(fact.peer)
             self.flow.lost(fact.peer)
         if isinstance(fact, MemberFound):
             self.links.expect(fact.profile.peer)
             self.records.found(fact.profile.peer, fact.profile.since)
+            if self.replication:
+                self.replication.found(fact.profile.peer)
         if isinstance(fact, MemberFound | MemberLost | MemberLeft):
             self.links.hold(self._successors(self.name))
-            self._remember_soon()
-
-    def _remember_soon(self) -> None:
-        if self._remembering is None:
-            self._remembering = self._loop.call_later(REMEMBER_S, self._remember)
-
-    def _remember(self) -> None:
-        """Keep contacts for the next start: off the loop, since it waits for a disk."""
-        self._remembering = None
-        present = self.members_service.present().values()
-        if present:
-            addresses = [profile.address for profile in present]
-            self._loop.run_in_executor(None, self._home.remember, addresses)
+            self._contacts.remember_soon()

@@ -93,17 +93,9 @@ class Plan:
         """Check everything that can be checked before anything is started."""
         host, port = addresses.parse(listen)
         _check_known(host)
-        if not addresses.is_loopback(host) and not insecure:
-            raise NotListening(
-                f"address {listen}: off this machine nothing is encrypted yet, and "
-                "whoever reaches it could join; "
-                "if you trust everybody on that network, add --insecure"
-            )
+        _check_reach(listen, host, insecure=insecure)
         joined = tuple(addresses.join(*addresses.parse(each)) for each in join)
         _check_way_back(host, advertise, joined)
-        chosen = profile or profile_for(host)
-        if chosen not in PROFILES:
-            raise InvalidName(f"profile {chosen!r}: unknown; use loopback, lan or wan")
         if log not in ("text", "json"):
             raise InvalidName(f"log form {log!r}: unknown; use text or json")
         return cls(
@@ -114,7 +106,7 @@ class Plan:
             advertise=_dialable(advertise, host),
             name=checked_label(name) if name else "",
             zone=checked_label(zone, MAX_ZONE) if zone else "",
-            profile=chosen,
+            profile=_chosen_profile(profile, host),
             secret=_secret(token, joined),
             insecure=insecure,
             storage=storage,
@@ -175,6 +167,22 @@ def _check_known(host: str) -> None:
             f"address {host}: no host of that name is known here; listen on a port "
             "of this machine, such as --listen 7642, or on HOST:PORT"
         ) from error
+
+
+def _check_reach(listen: str, host: str, *, insecure: bool) -> None:
+    if not addresses.is_loopback(host) and not insecure:
+        raise NotListening(
+            f"address {listen}: off this machine nothing is encrypted yet, and "
+            "whoever reaches it could join; "
+            "if you trust everybody on that network, add --insecure"
+        )
+
+
+def _chosen_profile(profile: str | None, host: str) -> str:
+    chosen = profile or profile_for(host)
+    if chosen not in PROFILES:
+        raise InvalidName(f"profile {chosen!r}: unknown; use loopback, lan or wan")
+    return chosen
 
 
 def _check_way_back(

@@ -130,20 +130,25 @@ def up(
         catalog_port=catalog_port,
         public=public,
     )
-    if data and peers != 1:
+    if detach or peers != 1:
+        return _run_many(plan, peers, detach=detach, options=options)
+    check_alone(plan.directory)
+    from shoal.cli.run import run_one
+
+    return run_one(plan, ready_fd, as_json=options.json)
+
+
+def _run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
+    if plan.data and peers != 1:
         raise Misuse(
             "--data: it is one peer's, and these are several; start them first, and "
             "let each have its own: SHOAL_PEER=HOST:PORT shoal add"
         )
     if peers == 1:
         check_alone(plan.directory)
-    if detach or peers != 1:
-        from shoal.cli.spawn import run_many
+    from shoal.cli.spawn import run_many
 
-        return run_many(plan, peers, detach=detach, options=options)
-    from shoal.cli.run import run_one
-
-    return run_one(plan, ready_fd, as_json=options.json)
+    return run_many(plan, peers, detach=detach, options=options)
 
 
 def join(

@@ -33,11 +33,8 @@ _Waiting = tuple[int, bytes | Turn, int]
 class Waiter(Protocol):
     """Who waits for changes to be safe."""
 
-    def release(self, safe: int, refused: int, why: str) -> bool:
-        """All up to one batch is safe, all after it up to another refused.
-
-        False if there is more to wait for.
-        """
+    def release(self) -> bool:
+        """More may be safe, or refused; false if there is more to wait for."""
 
 
 class Committing(Protocol):
@@ -171,19 +168,16 @@ class Connection(asyncio.Protocol):
     def _landed(self) -> None:
         """All others have answered."""
         if self._waiting:
-            self.release(0, 0, "")
+            self.release()
 
-    def release(self, safe: int, refused: int, why: str) -> bool:
-        """All up to one batch is safe, all after it up to another refused.
-
-        False if answers are still waiting.
-        """
-        waiting = self._waiting
+    def release(self) -> bool:
+        """More may be safe, or refused. False if answers are still waiting."""
+        waiting, fate = self._waiting, self._table.fate
         ready: list[bytes] = []
-        while waiting and waiting[0][0] <= max(safe, refused):
-            ticket, replies, count = waiting.popleft()
+        while waiting and (why := fate(waiting[0][0])) is not None:
+            _, replies, count = waiting.popleft()
             if isinstance(replies, Turn):
-                if ticket > safe:
+                if why:
                     replies.refuse(why, self._talk.refused(1, why))
                 if replies.left:
                     waiting.appendleft((0, replies, 0))
@@ -192,7 +186,7 @@ class Connection(asyncio.Protocol):
                 ready.append(replies.told())
                 continue
             self._held -= len(replies)
-            if ticket > safe:
+            if why:
                 replies = self._talk.refused(count, why)
             ready.append(replies)
         if ready and not self._transport.is_closing():

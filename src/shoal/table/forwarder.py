@@ -174,7 +174,7 @@ class Forwarder:
         self._committing.count(len(told))
         if not ticket:
             return packed(told)
-        waiter = _Waiter(ticket, told, self._loop.create_future())
+        waiter = _Waiter(table, ticket, told, self._loop.create_future())
         self._committing.wait(waiter)
         return waiter.future
 
@@ -183,21 +183,25 @@ class _Waiter:
     """Answers for another peer that wait for the disk."""
 
     def __init__(
-        self, ticket: int, told: list[bytes | None], future: asyncio.Future[bytes]
+        self,
+        table: Table,
+        ticket: int,
+        told: list[bytes | None],
+        future: asyncio.Future[bytes],
     ) -> None:
+        self._table = table
         self._ticket = ticket
         self._told = told
         self.future = future
 
-    def release(self, safe: int, refused: int, why: str) -> bool:
-        """All up to one batch is safe, all after it up to another refused."""
-        if self._ticket > max(safe, refused):
+    def release(self) -> bool:
+        """More may be safe, or refused."""
+        why = self._table.fate(self._ticket)
+        if why is None:
             return False
         if not self.future.done():  # Else nobody waits for it any more.
-            refusal = error(why)
-            ours = self._ticket > safe
-            told = [
-                refusal if ours and each is not None else each for each in self._told
-            ]
+            told = self._told
+            if why:
+                told = [each and error(why) for each in told]
             self.future.set_result(packed(told))
         return True

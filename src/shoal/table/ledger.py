@@ -16,6 +16,12 @@ from shoal.table.messages import Group, Note, Record
 # record it stays far below the 4 GiB that a frame of the log can have.
 BATCH_BYTES = 64 << 20
 
+# One that travels, in a frame of a link: with the longest record it stays below 2^24.
+SHARED_BATCH_BYTES = 4 << 20
+
+# Batches that wait for other replicas: a second's work, ten times over.
+MAX_PENDING = 1 << 13
+
 # More than this is not to wait for the disk: nobody should ask for more changes then.
 BURDEN_BYTES = 64 << 20
 
@@ -42,6 +48,7 @@ class Ledger:
         # Changed and not yet safe: which batch makes it so.
         self.dirty: dict[bytes, int] = {}
         self.pending: dict[int, Batch] = {}  # Closed, and not safe yet.
+        self.batch_bytes = BATCH_BYTES
         self.feed: Feed | None = None
         self.closed: Callable[[Batch], None] | None = None  # Told of every batch.
         self._open = Batch(1)
@@ -55,7 +62,7 @@ class Ledger:
     @property
     def burdened(self) -> bool:
         """Is so much not safe yet that nobody should ask for more changes now?"""
-        return self._burden > BURDEN_BYTES
+        return self._burden > BURDEN_BYTES or len(self.pending) > MAX_PENDING
 
     @property
     def ticket(self) -> int:
@@ -160,7 +167,7 @@ class Ledger:
         """The open batch has grown."""
         self._open.weight += size_bytes
         self._burden += size_bytes
-        if self._open.weight >= BATCH_BYTES:
+        if self._open.weight >= self.batch_bytes:
             self.close_batch()
 
     def _close_group(self) -> None:

@@ -180,7 +180,7 @@ class LinesTalk:
 
     def _size(self, _: dict[str, Any]) -> bytes:
         self._table.rest_on_all()
-        return b"%d" % self._table.size
+        return b"%d" % self._table.count()
 
     def _query(self, request: dict[str, Any]) -> bytes:
         key = _key(request)

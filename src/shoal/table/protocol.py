@@ -13,15 +13,14 @@ about a unit that is not open here is not to be answered here.
 """
 
 from binascii import crc_hqx
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from random import Random
 
-from shoal.table.batches import Before, Copy, Flushed, Forgotten, Slot
+from shoal.table.batches import Flushed
+from shoal.table.copies import CHANGE_BYTES, Copies
 from shoal.table.crowd import Crowd
-from shoal.table.deadlines import Deadlines
-from shoal.table.ledger import Ledger
 from shoal.table.messages import (
     NEVER,
     SLOTS,
@@ -29,20 +28,14 @@ from shoal.table.messages import (
     UNITS,
     Ballot,
     Entry,
-    Forgetting,
     Grave,
     Group,
-    Item,
-    Record,
 )
 from shoal.table.slots import slot_of, slots_of
 
 # Ended keys are dropped in portions, so that nobody waits for a million of them.
 # It takes about a millisecond.
 EXPIRE_AT_ONCE = 512
-
-# What a change takes in memory until it is safe, beside its key and value.
-CHANGE_BYTES = 256
 
 # What a flush takes: a dictionary for each slot.
 FLUSH_BYTES = 80 * SLOTS
@@ -51,7 +44,7 @@ FLUSH_BYTES = 80 * SLOTS
 RANDOM_TRIES = 32
 
 
-class Table(Ledger):
+class Table(Copies):
     """The keys of one peer: those it answers for, and copies of those of others."""
 
     def __init__(self, ballot: Ballot, rng: Random, *, logged: bool) -> None:
@@ -59,25 +52,11 @@ class Table(Ledger):
 
         `logged`: changes are committed to a log before anybody is told of them.
         """
-        super().__init__()
-        self.slots: list[Slot] = [{} for _ in range(SLOTS)]
-        self.size = 0
+        super().__init__(ballot, logged=logged)
         self.now_ms = 0
         # Told what happened to keys, if anybody listens: the event and the key.
         self.told: Callable[[str, bytes], None] | None = None
-        # Under which tenure each unit is changed, and which units are answered for.
-        self.ballots = [ballot] * UNITS
-        self.opened = [True] * UNITS
-        # Where others keep copies, what a batch reads and changes must be told of.
-        self.shared = False
-        self.graves: list[dict[bytes, Grave]] = [{} for _ in range(UNITS)]
-        # What the peer is bound to beside what it holds, for the log.
-        self.bonds: Callable[[], Sequence[Item]] = tuple
-        self.logged = logged
-        self.sequence = 0
         self._rng = rng
-        self.sequence = 0
-        self._deadlines = Deadlines(self._stands)
         self._crowd = Crowd(rng)
 
     # Time
@@ -211,12 +190,14 @@ class Table(Ledger):
             self.feed.flushed(self.sequence)
 
     def living(self, slot: int) -> list[tuple[bytes, Entry]]:
-        """The keys of a slot that have not ended; that the others did is written down.
+        """Its keys that are answered for here and have not ended.
+
+        That the others did is written down.
 
         Whoever is told that they are gone is not told otherwise when a clock is set
         back.
         """
-        now_ms, entries = self.now_ms, self.slots[slot]
+        now_ms, entries = self.now_ms, self.here(slot)
         if self.shared:
             self.read(slot >> UNIT_BITS)
         ended = [key for key, e in entries.items() if 0 < e.deadline_ms <= now_ms]
@@ -268,27 +249,6 @@ class Table(Ledger):
 
     # Committing
 
-    def refused(self, why: str = "") -> int:
-        """No batch under way can be made safe: as if they had never been.
-
-        The number of the last one: answers that rest on them are void.
-        """
-        while self.take():
-            pass
-        for batch in reversed(self._committing):
-            for item in reversed(batch.items):
-                if isinstance(item, Group):
-                    self._take_back(item, batch.undo)
-                elif isinstance(item, Forgetting):
-                    self._unforget(batch.undo.pop())
-            self.pending.pop(batch.ticket, None)
-            self.fail(batch, why)
-        self._committing.clear()
-        self._burden = 0
-        self.dirty.clear()
-        self._flushed_by = 0
-        return self._open.ticket - 1
-
     # Copies of what others own
 
     def open(self, unit: int, ballot: Ballot) -> None:
@@ -303,49 +263,6 @@ class Table(Ledger):
         self._close_group()
         self.opened[unit] = False
 
-    def share(self) -> None:
-        """Others keep copies from now on."""
-        self._close_group()
-        self.shared = self.logged = True
-
-    def copy(self, slot: int, key: bytes) -> Copy | None:
-        """What is held of a key, be it its deletion."""
-        return self.slots[slot].get(key) or self.graves[slot >> UNIT_BITS].get(key)
-
-    def held(self, key: bytes) -> Copy | None:
-        """The same, wherever it is."""
-        return self.copy(slot_of(key), key)
-
-    def copies(self, unit: int) -> Iterator[tuple[int, bytes, Copy]]:
-        """All that is held of a unit, each with its slot."""
-        for slot in slots_of(unit):
-            for key, entry in self.slots[slot].items():
-                yield slot, key, entry
-        for key, grave in self.graves[unit].items():
-            yield slot_of(key), key, grave
-
-    def accept(self, ballot: Ballot, records: list[Record]) -> None:
-        """Hold what an owner says that keys have, where it is newer."""
-        self._close_group()
-        taken = []
-        for record in records:
-            slot, key, sequence, _, _ = record
-            had = self.copy(slot, key)
-            if had is None or (had.ballot, had.sequence) < (ballot, sequence):
-                self._open.undo.append(had)
-                self.lay(ballot, record)
-                taken.append(record)
-                self._weigh(CHANGE_BYTES + len(key) + len(record[4] or b""))
-        if taken:
-            self._open.items.append(Group(ballot, taken))
-
-    def lay(self, ballot: Ballot, record: Record) -> None:
-        """A key has that now; nobody is told, and nothing is written."""
-        slot, key, sequence, deadline_ms, value = record
-        grave = Grave(ballot, sequence) if value is None else None
-        entry = Entry(value or b"", deadline_ms, ballot, sequence)
-        self._restore(slot, key, grave or entry)
-
     def bury(self, key: bytes) -> None:
         """Let a key have nothing, and say so even if it has nothing already."""
         if not self.drop(key):
@@ -358,79 +275,3 @@ class Table(Ledger):
             self._records.append((slot, key, self.sequence, NEVER, None))
             self.dirty[key] = self.rests_on = self._open.ticket
             self._weigh(CHANGE_BYTES + len(key))
-
-    def forget(self, unit: int) -> None:
-        """Hold nothing of a unit any more."""
-        if not any(True for _ in self.copies(unit)):
-            return
-        self._close_group()
-        entries: dict[bytes, Entry] = {}
-        for slot in slots_of(unit):
-            entries |= self.slots[slot]
-            self.slots[slot] = {}
-        self.size -= len(entries)
-        self._open.undo.append(Forgotten(unit, entries, self.graves[unit]))
-        self._open.items.append(Forgetting([unit]))
-        self.graves[unit] = {}
-
-    def load(self, key: bytes, copy: Copy) -> None:
-        """That was held of a key when the peer last ran."""
-        self._restore(slot_of(key), key, copy)
-
-    def _close_group(self) -> None:
-        if self._records:
-            groups = self._grouped(self._records)
-            self._open.items += groups
-            if self.shared:
-                self._open.own += groups
-            self._records = []
-
-    def _grouped(self, records: list[Record]) -> list[Group]:
-        if not self.shared:
-            return [Group(self.ballots[0], records)]
-        by_ballot: dict[Ballot, list[Record]] = {}
-        for record in records:
-            by_ballot.setdefault(self.ballots[record[0] >> UNIT_BITS], []).append(
-                record
-            )
-        return [Group(ballot, records) for ballot, records in by_ballot.items()]
-
-    def _take_back(self, group: Group, undo: list[Before]) -> None:
-        for record in reversed(group.records):
-            self._restore(record[0], record[1], undo.pop())
-        if group.flushed:
-            self._unflush(undo.pop())
-
-    def _restore(self, slot: int, key: bytes, before: Before) -> None:
-        entries = self.slots[slot]
-        self.size -= entries.pop(key, None) is not None
-        self.graves[slot >> UNIT_BITS].pop(key, None)
-        if isinstance(before, Entry):
-            entries[key] = before
-            self.size += 1
-            if before.deadline_ms:
-                self._deadlines.add(key, before.deadline_ms)
-        elif isinstance(before, Grave):
-            self.graves[slot >> UNIT_BITS][key] = before
-
-    def _unflush(self, before: Before) -> None:
-        assert isinstance(before, Flushed)
-        self.slots, self.size = before.slots, before.size
-        for slot in range(SLOTS):
-            self._watch(slot)
-
-    def _unforget(self, before: Before) -> None:
-        assert isinstance(before, Forgotten)
-        for key, entry in before.entries.items():
-            self._restore(slot_of(key), key, entry)
-        self.graves[before.unit] = before.graves
-
-    def _watch(self, slot: int) -> None:
-        """See to the ends of what a slot has."""
-        for key, entry in self.slots[slot].items():
-            if entry.deadline_ms:
-                self._deadlines.add(key, entry.deadline_ms)
-
-    def _stands(self, key: bytes, deadline_ms: int) -> bool:
-        entry = self.slots[slot_of(key)].get(key)
-        return entry is not None and entry.deadline_ms == deadline_ms

@@ -1,8 +1,8 @@
 """What a log says in the end: the copies that a peer has, and what it is bound to."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from shoal.table.batches import Copy
 from shoal.table.messages import (
     UNIT_BITS,
     UNITS,
@@ -18,6 +18,9 @@ from shoal.table.messages import (
     View,
     Vote,
 )
+
+if TYPE_CHECKING:
+    from shoal.table.batches import Copy
 
 
 class Remains:

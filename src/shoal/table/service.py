@@ -22,6 +22,7 @@ from shoal.table.recovery import Remains
 from shoal.table.redis.registry import COMMANDS
 from shoal.table.redis.server import RedisServer, Surroundings
 from shoal.table.redis.talk import RedisTalk
+from shoal.table.replication.service import Replication
 from shoal.table.routes import Alone, Routes
 from shoal.table.storage import Memory, Storage
 from shoal.table.talk import Talk
@@ -96,19 +97,31 @@ class TableService:
         )
         self._fail = fail
         self._scribe = Scribe(self._committer, "table")
+        self._start = start
+        self._replication: Replication | None = None
+        self._ending = False  # A turn is over soon.
+        self._releasing = False  # More may be safe, and is told soon.
         self._waiting: dict[Waiter, None] = {}
         self._trouble = ""  # Why nothing is written, if so.
         self._answered = self._commits = 0
         self._tasks: list[asyncio.Task[None]] = []
+
+    def replicate(self, replication: Replication) -> None:
+        """Let others keep copies; to be said before the start."""
+        self._replication = replication
 
     def start(self, wires: Wires | None = None) -> None:
         """Take up what was committed before, and begin to serve."""
         if wires:
             self.forwarder.start(wires)
             self.herald.start(wires)
-        loop = asyncio.get_running_loop()
-        for key, entry in Remains(self._storage.recover()).entries.items():
-            self.table.load(key, entry)
+        loop = self._loop = asyncio.get_running_loop()
+        remains = Remains(self._storage.recover())
+        for copies in remains.units:
+            for key, copy in copies.items():
+                self.table.load(key, copy)
+        if self._replication:
+            self._replication.start(self.table, remains, self._start, self._went_on)
         self._tasks.append(loop.create_task(self._tick()))
         if self.table.logged and self._durability == "interval":
             self._tasks.append(loop.create_task(self._sync_now_and_then()))
@@ -118,6 +131,8 @@ class TableService:
         for task in self._tasks:
             task.cancel()
         self.forwarder.stop()
+        if self._replication:
+            self._replication.stop()
         await self._scribe.end()
 
     def figures(self) -> TableFigures:
@@ -156,7 +171,28 @@ class TableService:
     def wait(self, waiter: Waiter) -> None:
         """Its answers rest on a batch that is not safe yet."""
         self._waiting[waiter] = None
-        self._scribe.soon()
+        self._soon()
+
+    def _soon(self) -> None:
+        """Commit at the end of this turn, and tell other replicas."""
+        if not self.table.shared:
+            self._scribe.soon()
+        elif not self._ending:
+            self._ending = True
+            self._loop.call_soon(self._turn_over)
+
+    def _turn_over(self) -> None:
+        self._ending = False
+        assert self._replication, "others keep copies"
+        self._replication.turn_over()
+
+    def _went_on(self) -> None:
+        """The replica has: there may be something to commit, or to tell."""
+        if self.table.unkept:
+            self._scribe.soon()
+        if self._waiting and not self._releasing:
+            self._releasing = True
+            self._loop.call_soon(self._release)
 
     def release(self, safe: int, refused: int, why: str) -> None:
         """All up to one batch is safe, all after it up to another refused."""
@@ -164,8 +200,14 @@ class TableService:
         if why != self._trouble:
             log.warning("%s", why or "the table's changes are written again")
             self._trouble = why
+        if self._replication:
+            self._replication.released(safe, refused)
+        self._release()
+
+    def _release(self) -> None:
+        self._releasing = False
         for waiter in list(self._waiting):
-            if waiter.release(safe, refused, why):
+            if waiter.release():
                 del self._waiting[waiter]
 
     def count(self, answered: int) -> None:
@@ -191,7 +233,7 @@ class TableService:
             await asyncio.sleep(PAUSE_S if behind else TICK_S)
             if table.deadline <= time() and not table.burdened:
                 table.wake(time())
-                self._scribe.soon()
+                self._soon()
 
 
 def _memory_bytes() -> int:

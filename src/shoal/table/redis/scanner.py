@@ -43,10 +43,10 @@ class Scanner:
         found: list[bytes] = []
         looked = size = 0
         while slot < SLOTS and looked < count and size < MAX_BYTES:
-            if place or len(self._table.slots[slot]) > FEW:
+            if place or len(self._table.here(slot)) > FEW:
                 keys, place = self._portion(slot, place, count - looked)
             else:
-                keys = list(self._table.slots[slot])
+                keys = list(self._table.here(slot))
             found += keys
             looked += len(keys)
             size += sum(map(len, keys))
@@ -78,7 +78,7 @@ class Scanner:
         if slot not in self._sorted:
             if len(self._sorted) >= MAX_SORTED:
                 del self._sorted[next(iter(self._sorted))]
-            keys = self._table.slots[slot]
+            keys = self._table.here(slot)
             self._sorted[slot] = sorted((crc32(key), key) for key in keys)
         return self._sorted[slot]
 

@@ -85,7 +85,7 @@ def randomkey(talk: RedisTalk, words: list[bytes]) -> Reply:
 def dbsize(talk: RedisTalk, words: list[bytes]) -> Reply:
     """DBSIZE."""
     talk.server.table.rest_on_all()
-    return talk.server.table.size
+    return talk.server.table.count()
 
 
 def flush(talk: RedisTalk, words: list[bytes]) -> Reply:

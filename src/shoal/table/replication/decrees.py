@@ -84,9 +84,9 @@ class Decrees:
         if proposal is None or circles is None or proposal.moved:
             return
         proposal.pledges[voter] = None
-        if pledged.accepted and pledged.view:
-            if proposal.accepted is None or pledged.accepted > proposal.accepted:
-                proposal.accepted, proposal.view = pledged.accepted, pledged.view
+        told, known = pledged.accepted, proposal.accepted
+        if told and pledged.view and (known is None or told > known):
+            proposal.accepted, proposal.view = told, pledged.view
         if circles.all.decided(proposal.pledges):
             proposal.moved = True
             self._ask(proposal)
@@ -160,7 +160,7 @@ class Decrees:
         if proposal and now > proposal.asked_at + RESEND_S:
             proposal.asked_at = now
             self._ask(proposal)
-        elif proposal is None and vote and vote.view and now > self._again_at:
-            if self._may_vote(vote.number):
-                self._again_at = now + self._seat.rng.uniform(*PROPOSED_AGAIN_S)
-                self.propose(vote.view)
+        left = proposal is None and vote is not None and now > self._again_at
+        if left and vote and vote.view and self._may_vote(vote.number):
+            self._again_at = now + self._seat.rng.uniform(*PROPOSED_AGAIN_S)
+            self.propose(vote.view)

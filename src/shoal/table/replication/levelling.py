@@ -9,14 +9,17 @@ which never was decided, ours is written again.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TYPE_CHECKING
 
 from shoal.table.batches import Copy
 from shoal.table.messages import Ballot, Entry, Group, Voter
 from shoal.table.replication import messages as say
 from shoal.table.replication.copies import part_of, parted, portioned, sums
 from shoal.table.replication.holdings import Holding
-from shoal.table.replication.owner import Owner
 from shoal.table.replication.seat import Seat
+
+if TYPE_CHECKING:
+    from shoal.table.replication.owner import Owner
 
 # So many units at once are learned, and mended: each takes a pass over its keys.
 LEARNED_AT_ONCE = 64

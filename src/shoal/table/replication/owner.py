@@ -330,10 +330,10 @@ class Owner:
         given: dict[tuple[Voter, Ballot], list[int]] = {}
         under_way = 0
         for unit, holding in list(self.holdings.items()):
-            if holding.state == "open" and under_way < YIELDED_AT_ONCE:
-                if self._heir(holding):
-                    holding.state = "yielding"
-                    self._seat.table.close(unit)
+            room = holding.state == "open" and under_way < YIELDED_AT_ONCE
+            if room and self._heir(holding):
+                holding.state = "yielding"
+                self._seat.table.close(unit)
             if holding.state == "yielding":
                 under_way += 1
                 if not self.rounds.touching(unit):

@@ -95,6 +95,7 @@ class Replica:
         """A peer is there."""
         self.seat.now = now
         self.seat.alive.setdefault(peer, now)
+        self.seat.emit(Rerouted())
         if peer != peer_of(self.seat.me):
             self.seat.tell(peer, say.AskViews(self.seat.number))
         return self._done()

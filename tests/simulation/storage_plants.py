@@ -42,7 +42,7 @@ def read_before_it_is_committed(patch: pytest.MonkeyPatch) -> None:
 
 
 def refused_and_not_undone(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Table, "_restore", lambda _, __, before: None)
+    patch.setattr(Table, "_take_back", lambda *_: None)
 
 
 def a_flush_is_not_undone(patch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from random import randrange
 from time import perf_counter
 
 from shoal.catalog.answers import (
@@ -242,12 +243,20 @@ def _date() -> str:
     return time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime())
 
 
+# Where two neighbouring numbers are free: below those that systems give to whoever
+# calls somebody, of which every second one is taken on a busy machine.
+FREE_PORTS = (20_000, 32_000)
+TRIED_PORTS = 100
+
+
 def bind_catalog(host: str, port: int) -> list[socket.socket]:
     """TCP and UDP on a number and TCP on the next, or `NotListening` and why."""
-    for _ in range(20):
+    for _ in range(TRIED_PORTS):
         try:
-            listening, datagram = bind(host, port)
+            listening, datagram = bind(host, port or randrange(*FREE_PORTS))
         except NotListening as error:
+            if port == 0:
+                continue
             cause = str(error).partition("; ")[0]
             raise NotListening(
                 f"catalog {cause}; choose another port for it"

@@ -129,6 +129,8 @@ class Copies(Ledger):
                     self._take_back(item, batch.undo)
                 elif isinstance(item, Forgetting):
                     self._unforget(batch.undo.pop())
+                else:
+                    self.unwritten = True  # It binds us all the same.
             self.pending.pop(batch.ticket, None)
             self.fail(batch, why)
         self._committing.clear()

@@ -55,6 +55,7 @@ class Ledger:
         self._records: list[Record] = []  # Of the open batch, not grouped yet.
         self._closed: deque[Batch] = deque()  # To be committed next.
         self._committing: deque[Batch] = deque()
+        self.unwritten = False  # Was anything refused that we are bound to?
         self._failed: dict[int, str] = {}  # Nobody may call them safe, and why.
         self._burden = 0  # Bytes of changes that our disk has not kept yet.
         self._flushed_by = 0  # If not safe yet: all there was went with that batch.

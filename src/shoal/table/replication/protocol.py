@@ -116,12 +116,20 @@ class Replica:
         self.seat.now = now
         self.seat.kept(safe, refused)
         if refused > safe:
-            self.owner.lose_all()
-            self.owner.rounds.void()
-            for bond in self.keeper.bonds():
-                self.seat.table.note(bond)  # Nothing that rests on it is told before.
+            self._take_back()
         self.owner.rounds.kept()
         return self._done()
+
+    def _take_back(self) -> None:
+        """What the disk has refused was never done, but others may know of it."""
+        table = self.seat.table
+        if table.shared:
+            self.owner.lose_all()
+            self.owner.rounds.void()
+        if table.unwritten:
+            table.unwritten = False
+            for bond in self.keeper.bonds():
+                table.note(bond)  # Nothing that rests on it is told before.
 
     # From the network
 

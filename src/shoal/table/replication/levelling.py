@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # So many units at once are learned, and mended: each takes a pass over its keys.
 LEARNED_AT_ONCE = 64
-MENDED_AT_ONCE = 32
+MENDED_AT_ONCE = 64
 
 # Keys asked for at once.
 FETCHED_KEYS = 4096
@@ -87,6 +87,7 @@ class Leveller:
         self._queue: dict[int, Holding] = {}
         self._learning: dict[int, Learning] = {}
         self._mending: dict[tuple[int, Voter], Mending] = {}
+        self._lacking: dict[tuple[int, Voter], Holding] = {}  # To be mended next.
 
     # Learning
 
@@ -226,6 +227,7 @@ class Leveller:
             self._take(mending.holding, voter, mending.asked, listing)
             if mending.asked.done:
                 self._mend(mending)
+            self._begin_mending()
 
     def _take(
         self, holding: Holding, voter: Voter, asked: Asked, listing: say.Listing
@@ -242,21 +244,41 @@ class Leveller:
 
     # Mending
 
-    def _begin_mending(self) -> None:
+    def _find_lacking(self) -> None:
+        """Which replicas may lack something?"""
         assert self.owner, "it was introduced"
         for unit, holding in self.owner.holdings.items():
-            if holding.state != "open" or holding.new.whole(holding.level):
-                continue
-            mine: list[int] = []
-            for voter in holding.new.voters:
-                if len(self._mending) >= MENDED_AT_ONCE:
-                    return
-                free = (unit, voter) not in self._mending and self._seat.sees(voter)
-                if voter not in holding.level and free:
-                    mine = mine or sums(self._table.copies(unit))
-                    asked = self._compare(holding, voter, mine)
-                    mending = Mending(holding, voter, asked, self._seat.now)
-                    self._mending[unit, voter] = mending
+            if holding.state == "open" and not holding.new.whole(holding.level):
+                for voter in holding.new.voters:
+                    if voter not in holding.level and self._seat.sees(voter):
+                        self._lacking[unit, voter] = holding
+
+    def unpromised(self, voter: Voter, units: Iterable[int]) -> None:
+        """A replica is not ours yet: it is asked for its promise first."""
+        for unit in units:
+            self._mending.pop((unit, voter), None)
+
+    def granted(self, voter: Voter, granted: say.Granted) -> None:
+        """It is now: what it lacks can be mended."""
+        assert self.owner, "it was introduced"
+        for _, units in granted.before:
+            for unit in units:
+                holding = self.owner.holdings.get(unit)
+                if holding and self._ours(holding, "open"):
+                    if voter in holding.new.voters and voter not in holding.level:
+                        self._lacking[unit, voter] = holding
+        self._begin_mending()
+
+    def _begin_mending(self) -> None:
+        while self._lacking and len(self._mending) < MENDED_AT_ONCE:
+            key = next(iter(self._lacking))
+            holding = self._lacking.pop(key)
+            unit, voter = key
+            lacks = voter not in holding.level and key not in self._mending
+            if lacks and self._ours(holding, "open"):
+                mine = sums(self._table.copies(unit))
+                asked = self._compare(holding, voter, mine)
+                self._mending[key] = Mending(holding, voter, asked, self._seat.now)
 
     def _mend(self, mending: Mending) -> None:
         """All that differs is known."""
@@ -289,8 +311,9 @@ class Leveller:
             groups = mending.portions.pop(0)
             number, ballot, unit = mending.asked.number, holding.ballot, holding.unit
             self._seat.say(voter, say.Hold(number, ballot, unit, groups))
-        else:
+        else:  # Compared again, to be sure.
             del self._mending[holding.unit, voter]
+            self._lacking[holding.unit, voter] = holding
 
     def held(self, voter: Voter, held: say.Held) -> None:
         """A replica has kept what we sent."""
@@ -322,6 +345,7 @@ class Leveller:
             if not ours or self._seat.now > mending.at + PATIENCE_S:
                 del self._mending[key]
         self._begin_learning()
+        self._find_lacking()
         self._begin_mending()
 
     @property

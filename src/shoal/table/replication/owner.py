@@ -71,6 +71,8 @@ class Owner:
     def hopeless(self, unit: int) -> bool:
         """Can no majority of its replicas be seen from here?"""
         new, old = self._seat.new(unit), self._seat.old(unit)
+        if unit in self._seat.sealed or self._keeper.sealed[unit] == self._seat.number:
+            old = None
         seen = self._seat.seen([*new.voters, *(old.voters if old else ())])
         return not decided((old, new), seen)
 
@@ -277,11 +279,15 @@ class Owner:
             self.lose(unit)
 
     def unpromised(self, voter: Voter, ballot: Ballot, units: Iterable[int]) -> None:
-        """A replica has not heard that these are ours."""
-        for unit in units:
-            holding = self.holdings.get(unit)
-            if holding and holding.ballot == ballot:
-                self._seat.say(voter, say.Prepare(ballot, [unit]))
+        """A replica has not heard that these are ours, nor of others, surely."""
+        if any(self._is(unit, ballot) for unit in units):
+            ours = [unit for unit in self.holdings if self._is(unit, ballot)]
+            unheard = [u for u in ours if voter in self.holdings[u].voters]
+            self._seat.say(voter, say.Prepare(ballot, unheard))
+
+    def _is(self, unit: int, ballot: Ballot) -> bool:
+        holding = self.holdings.get(unit)
+        return holding is not None and holding.ballot == ballot
 
     # The view
 

@@ -238,9 +238,11 @@ class Replica:
                 self.keeper.prepare(voter, message)
             case say.Granted():
                 self.owner.granted(voter, message)
+                self._leveller.granted(voter, message)
             case say.Refused():
                 self.owner.refused(message)
             case say.Unpromised(ballot, units):
+                self._leveller.unpromised(voter, units)
                 self.owner.unpromised(voter, ballot, units)
             case say.Owning(ballot, units):
                 self.owner.told(ballot, units)

@@ -35,7 +35,6 @@ class Roll:
         self._host = host
         self._guest = guest
         self._waiting: dict[Voter, tuple[str, float]] = {}  # Host, and since when.
-        self._moved: dict[int, None] = {}  # Known to be sealed in this view.
         self._gone_since: dict[Voter, float] = {}
         self._enrolled_at = self._asked_at = -ENROL_S
         self.leaving = False
@@ -54,16 +53,15 @@ class Roll:
     @property
     def complete(self) -> bool:
         """Has all moved that has to, for this view?"""
-        return all(unit in self._moved for unit in self._seat.moved)
+        return not self.moving
 
     @property
     def moving(self) -> int:
         """So many units have to, as far as we know."""
-        return sum(unit not in self._moved for unit in self._seat.moved)
+        return sum(unit not in self._seat.sealed for unit in self._seat.moved)
 
     def adopted(self) -> None:
         """There is a new view."""
-        self._moved = {}
         circles = self._seat.circles
         for voter in list(self._waiting):
             if circles and voter in circles.members:
@@ -84,7 +82,7 @@ class Roll:
     def moved(self, moved: say.Moved) -> None:
         """Units are known to be sealed."""
         if moved.number == self._seat.number:
-            self._moved |= dict.fromkeys(moved.units)
+            self._seat.sealed |= dict.fromkeys(moved.units)
 
     def ask_moved(self, sender: Voter, asked: say.AskMoved) -> None:
         """Say which we know of."""

@@ -37,6 +37,7 @@ class Seat:
         self.circles: Circles | None = None
         self.before: Circles | None = None
         self.moved: dict[int, None] = {}  # In the present view.
+        self.sealed: dict[int, None] = {}  # Of these, known to be sealed.
         # Peers that members hold for alive, and since when; we always are.
         self.alive: dict[PeerId, float] = {peer_of(me): 0.0}
         self._births: dict[PeerId, int] = {}  # Of the logs they speak with.
@@ -70,7 +71,7 @@ class Seat:
         self.views = [*self.views, *views][-MAX_VIEWS:]
         self.before, self.circles = before, Circles(views[-1], self.units)
         moved = self.circles.moved_from(before) if before else []
-        self.moved = dict.fromkeys(moved)
+        self.moved, self.sealed = dict.fromkeys(moved), {}
 
     def new(self, unit: int) -> Circle:
         """Who keeps a unit in this view."""

@@ -264,9 +264,9 @@ class Leveller:
         for _, units in granted.before:
             for unit in units:
                 holding = self.owner.holdings.get(unit)
-                if holding and self._ours(holding, "open"):
-                    if voter in holding.new.voters and voter not in holding.level:
-                        self._lacking[unit, voter] = holding
+                ours = holding is not None and self._ours(holding, "open")
+                if holding and ours and voter in holding.new.voters:
+                    self._lacking[unit, voter] = holding
         self._begin_mending()
 
     def _begin_mending(self) -> None:

@@ -345,6 +345,10 @@ class Leveller:
             if not ours or self._seat.now > mending.at + PATIENCE_S:
                 del self._mending[key]
         self._begin_learning()
+        self._begin_mending()
+
+    def look_around(self) -> None:
+        """See who may lack something."""
         self._find_lacking()
         self._begin_mending()
 

@@ -52,6 +52,7 @@ class Owner:
         self.heard: list[Ballot | None] = list(keeper.promised)
         self._heard_at = [0.0] * seat.units
         self._retry_at = [0.0] * seat.units
+        self._yielding: dict[int, Holding] = {}
         self._counter = 0
         self._told_at = 0.0
         self.leaving = False
@@ -298,7 +299,7 @@ class Owner:
     # Time
 
     def tick(self) -> None:
-        """Ask again, take what nobody owns, give what is another's."""
+        """Ask again whoever is silent."""
         now = self._seat.now
         held = self.holdings.values()
         waiting = [each for each in held if each.state == "asking" or each.sealing]
@@ -309,6 +310,11 @@ class Owner:
                 self.ask_seal(holding)
         self._prepare(each for each in silent if each.state == "asking")
         self.rounds.tick()
+        self._give_on()
+
+    def look_around(self) -> None:
+        """Take what nobody owns, give what is another's, say what is ours."""
+        now = self._seat.now
         self.claim([unit for unit in range(self._seat.units) if self._may_claim(unit)])
         self._give()
         if now > self._told_at + OWNING_S:
@@ -332,21 +338,27 @@ class Owner:
         return owner == seat.me or waited >= TURN_S * turns.index(seat.me)
 
     def _give(self) -> None:
-        """What another should own goes to it, when all replicas are level."""
-        given: dict[tuple[Voter, Ballot], list[int]] = {}
-        under_way = 0
-        for unit, holding in list(self.holdings.items()):
-            room = holding.state == "open" and under_way < YIELDED_AT_ONCE
-            if room and self._heir(holding):
+        """What another should own goes to it, when enough replicas are level."""
+        room = YIELDED_AT_ONCE - len(self._yielding)
+        for unit, holding in self.holdings.items():
+            if room and holding.state == "open" and self._heir(holding):
                 holding.state = "yielding"
                 self._seat.table.close(unit)
-            if holding.state == "yielding":
-                under_way += 1
-                if not self.rounds.touching(unit):
-                    if heir := self._heir(holding):
-                        given.setdefault((heir, holding.ballot), []).append(unit)
-                    else:
-                        self.claim([unit])
+                self._yielding[unit] = holding
+                room -= 1
+
+    def _give_on(self) -> None:
+        """What is under way comes to its end first."""
+        given: dict[tuple[Voter, Ballot], list[int]] = {}
+        for unit, holding in list(self._yielding.items()):
+            same = self.holdings.get(unit) is holding and holding.state == "yielding"
+            if same and self.rounds.touching(unit):
+                continue
+            del self._yielding[unit]
+            if same and (heir := self._heir(holding)):
+                given.setdefault((heir, holding.ballot), []).append(unit)
+            elif same:
+                self.claim([unit])
         for (heir, ballot), units in given.items():
             for unit in units:
                 del self.holdings[unit]
@@ -354,6 +366,8 @@ class Owner:
                 self._heard_at[unit] = self._seat.now
             self._seat.say(heir, say.Yielded(ballot, units))
             self._seat.emit(Rerouted())
+        if given:
+            self._give()
 
     def _heir(self, holding: Holding) -> Voter | None:
         """Who should own it instead of us, and can."""

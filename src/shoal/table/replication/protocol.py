@@ -26,8 +26,10 @@ from shoal.table.replication.seat import Effect, Seat
 from shoal.table.replication.tombstones import Sexton
 from shoal.table.replication.views import peer_of, voter_of
 
-# How often is looked for what is late, or to be done.
+# How often is looked for what is late; and, a pass over all units, for what nobody
+# owns or holds: at once when somebody comes or goes.
 TICK_S = 0.1
+LOOK_S = 0.5
 
 Effects = list[Effect]
 
@@ -68,7 +70,7 @@ class Replica:
         self._decrees = Decrees(self.seat, self.keeper, self._adopt)
         self.roll = Roll(self.seat, self.keeper, self._decrees, host, guest=guest)
         self.sexton = Sexton(self.seat, self.owner)
-        self.deadline = now
+        self.deadline = self._look_around_at = now
         if founding and not remains.views:
             self._adopt(self.roll.founder())
 
@@ -105,7 +107,7 @@ class Replica:
         self.seat.now = now
         if peer != peer_of(self.seat.me):
             self.seat.alive.pop(peer, None)
-            self.deadline = now
+            self.deadline = self._look_around_at = now
             self.seat.emit(Rerouted())
         return self._done()
 
@@ -150,8 +152,12 @@ class Replica:
         if self.seat.views:
             self._decrees.tick()
             self.owner.tick()
-            self.sexton.tick()
             self._leveller.tick()
+            if now >= self._look_around_at:
+                self._look_around_at = now + LOOK_S
+                self.owner.look_around()
+                self.sexton.tick()
+                self._leveller.look_around()
         return self._done()
 
     def flush(self, now: float) -> Effects:
@@ -304,7 +310,7 @@ class Replica:
             if peer != peer_of(seat.me):
                 seat.reply_to_peer(peer, say.Views([view]))
         seat.emit(Viewed(view))
-        self.deadline = seat.now
+        self.deadline = self._look_around_at = seat.now
 
     def _forget_others(self) -> None:
         """What we keep from now on, and did not before, begins empty."""

@@ -61,6 +61,8 @@ class Replica:
         self._fresh: list[Batch] = []
         if remains.views:
             self.seat.seated(remains.views)
+        if self.seat.number > 1:  # What we hold is others' to compare.
+            table.share()
         self.keeper = Keeper(self.seat, remains, self._taken)
         table.bonds = self.keeper.bonds
         table.note(Birth(remains.birth))

@@ -6,7 +6,7 @@ when the batch that it rests on is safe, as in a real one.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from random import Random
 
@@ -17,15 +17,16 @@ from shoal.sim.disk import Crash, SimulatedDisk
 from shoal.sim.faults import Clock, Faults
 from shoal.sim.network import Network
 from shoal.table.committer import Committer, Job
-from shoal.table.messages import NEVER, UNIT_BITS, Ballot, Record, View
+from shoal.table.messages import UNIT_BITS, Ballot, View
 from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
 from shoal.table.replication.facts import Fact, Viewed
 from shoal.table.replication.holdings import Holding
-from shoal.table.replication.messages import Granted, Said
+from shoal.table.replication.messages import Purge, Said
 from shoal.table.replication.protocol import Effects, Replica
 from shoal.table.slots import slot_of
 from shoal.table.storage import Log
+from tests.simulation.witness import Witness, Witnessed
 
 # A few units take part, each with some keys.
 UNITS = 3
@@ -50,57 +51,6 @@ def _keys(count: int) -> list[bytes]:
 
 
 KEYS = _keys(5)
-
-
-class Witness:
-    """Sees every version that any table ever has."""
-
-    def __init__(self) -> None:
-        self._values: dict[tuple[bytes, Ballot, int], bytes | None] = {}
-        self._promised: dict[tuple[str, int], Ballot] = {}
-
-    def saw(self, key: bytes, ballot: Ballot, sequence: int, has: bytes | None) -> None:
-        """No two values share a version."""
-        before = self._values.setdefault((key, ballot, sequence), has)
-        assert before == has, f"{key!r}: {before!r} and {has!r} are one version"
-
-    def granted(self, voter: str, ballot: Ballot, units: Iterable[int]) -> None:
-        """A voter says that it has promised units."""
-        for unit in units:
-            before = self._promised.setdefault((voter, unit), ballot)
-            self._promised[voter, unit] = max(before, ballot)
-
-    def woke(self, voter: str, promised: Iterable[Ballot | None]) -> None:
-        """After a restart it still has."""
-        for unit, ballot in enumerate(promised):
-            before = self._promised.get((voter, unit))
-            kept = before is None or (ballot is not None and ballot >= before)
-            assert kept, f"{voter} promised {before} for unit {unit}, then {ballot}"
-
-
-class Witnessed(Table):
-    """A table under witness."""
-
-    def __init__(self, ballot: Ballot, rng: Random, witness: Witness) -> None:
-        super().__init__(ballot, rng, logged=True)
-        self._witness = witness
-
-    def put(self, key: bytes, value: bytes, deadline_ms: int = NEVER) -> None:
-        super().put(key, value, deadline_ms)
-        ballot = self.ballots[slot_of(key) >> UNIT_BITS]
-        self._witness.saw(key, ballot, self.sequence, value)
-
-    def drop(self, key: bytes) -> bool:
-        dropped = super().drop(key)
-        if dropped:
-            ballot = self.ballots[slot_of(key) >> UNIT_BITS]
-            self._witness.saw(key, ballot, self.sequence, None)
-        return dropped
-
-    def lay(self, ballot: Ballot, record: Record) -> None:
-        super().lay(ballot, record)
-        _, key, sequence, _, value = record
-        self._witness.saw(key, ballot, sequence, value)
 
 
 class Life:
@@ -128,7 +78,9 @@ class Life:
             units=UNITS,
         )
         sea.founded = True
-        sea.witness.woke(self.replica.seat.me, self.replica.keeper.promised)
+        self.table.voter = self.replica.seat.me
+        self._heard = list(self.replica.owner.heard)
+        sea.witness.woke(self.replica)
         self.replica.sexton.round_s = sea.rng.choice([1.0, 60.0])
         self.believed: dict[PeerId, None] = {}
         self._waiting: list[tuple[int, object, Told]] = []
@@ -169,14 +121,25 @@ class Life:
             match effect:
                 case Emit(Viewed(view)):
                     self._sea.viewed(view)
-                case Send(_, Said(voter, Granted(ballot, before))):
-                    for _, units in before:
-                        self._sea.witness.granted(voter, ballot, units)
+                case Send(_, Said(_, Purge(_, unit)) as said):
+                    holding = self.replica.owner.holdings[unit]
+                    self._sea.witness.purged(said.message, holding.voters)
+                case Send(_, Said(voter, message)):
+                    self._sea.witness.said(voter, message)
+        self._believe()
         if self.table.unkept and not self._due:
             self._due = True
             self._sea.later(self._rng.uniform(0, 0.01), self._commit)
         self._tell()
         return effects
+
+    def _believe(self) -> None:
+        """It never believes in an earlier owner than before."""
+        heard = self.replica.owner.heard
+        for before, now in zip(self._heard, heard, strict=True):
+            same = before is None or (now is not None and now >= before)
+            assert same, f"{self.name} heard of {before}, and believes in {now}"
+        self._heard = list(heard)
 
     @property
     def holdings(self) -> list[Holding]:

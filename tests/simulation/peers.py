@@ -78,10 +78,12 @@ class Life:
             units=UNITS,
         )
         sea.founded = True
-        self.table.voter = self.replica.seat.me
+        self.table.voter, self.table.owner = self.replica.seat.me, self.replica.owner
         self._heard = list(self.replica.owner.heard)
         sea.witness.woke(self.replica)
-        self.replica.sexton.round_s = sea.rng.choice([1.0, 60.0])
+        sexton = self.replica.sexton
+        sexton.round_s = sea.purging_s or sea.rng.choice([1.0, 60.0])
+        sexton._next = min(sexton._next, self.replica.seat.now + sexton.round_s)
         self.believed: dict[PeerId, None] = {}
         self._waiting: list[tuple[int, object, Told]] = []
         self._due = False
@@ -102,7 +104,7 @@ class Life:
             return []
         if self._rng.random() < sea.duplication:
             again = partial(self._receive_again, sender, message)
-            sea.later(self._rng.uniform(0, 2), again)
+            sea.later(self._rng.uniform(0, sea.echo_s), again)
         return self._note(self.replica.receive(sender, message, now))
 
     def _receive_again(self, sender: PeerId, message: Said) -> None:
@@ -122,8 +124,8 @@ class Life:
                 case Emit(Viewed(view)):
                     self._sea.viewed(view)
                 case Send(_, Said(_, Purge(_, unit)) as said):
-                    holding = self.replica.owner.holdings[unit]
-                    self._sea.witness.purged(said.message, holding.voters)
+                    if holding := self.replica.owner.holdings.get(unit):
+                        self._sea.witness.purged(said.message, holding.voters)
                 case Send(_, Said(voter, message)):
                     self._sea.witness.said(voter, message)
         self._believe()
@@ -147,6 +149,13 @@ class Life:
 
     def leave(self) -> None:
         self.call(self.replica.leave)
+
+    def grab(self) -> None:
+        """Take a unit, whoever owns it."""
+        seat, unit = self.replica.seat, self._rng.randrange(UNITS)
+        if seat.views and seat.me in seat.new(unit).voters:
+            self.replica.owner.claim([unit])
+            self.call(self.replica.flush)
 
     # Clients
 
@@ -204,12 +213,17 @@ class Life:
 class Sea:
     """All peers, their disks, and what each notices of the others."""
 
-    def __init__(self, seed: int, size: int, faults: Faults = SLOW) -> None:
+    def __init__(
+        self, seed: int, size: int, faults: Faults = SLOW, purging_s: float = 0.0
+    ) -> None:
+        """`purging_s`: how often deletions are forgotten, unless it is left to chance."""
         self.rng = Random(f"table {seed}")
         codec: Codec[Said] = Codec(Envelope[Said], b"secret")
         self.network: Network[Said, Fact] = Network(seed, codec, faults)
         self.network.trace = None
         self.loss = self.duplication = 0.0
+        self.echo_s = 2.0  # What comes twice comes again within that.
+        self.purging_s = purging_s
         self.witness = Witness()
         self.founded = False
         self.names: list[PeerId] = []

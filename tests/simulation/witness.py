@@ -12,6 +12,8 @@ from shoal.table.batches import Batch, Copy
 from shoal.table.messages import NEVER, UNIT_BITS, Ballot, Entry, Record, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication import messages as say
+from shoal.table.replication.holdings import Holding, decided
+from shoal.table.replication.owner import Owner
 from shoal.table.replication.protocol import Replica
 from shoal.table.slots import slot_of
 
@@ -30,6 +32,7 @@ class Witness:
     def __init__(self) -> None:
         self._values: dict[tuple[bytes, Version], Had] = {}
         self._holders: dict[tuple[bytes, Version], dict[str, None]] = {}
+        self._newest: dict[bytes, dict[Voter, Version]] = {}  # That each has of a key.
         self._promised: dict[tuple[str, int], Ballot] = {}
         self._sealed: dict[tuple[str, int], int] = {}
         self._views: dict[str, int] = {}
@@ -41,11 +44,24 @@ class Witness:
         self.safe: dict[bytes, Version] = {}
         self._purged: dict[bytes, Version] = {}
 
-    def saw(self, who: str, key: bytes, version: Version, has: Had) -> None:
+    def saw(self, who: Voter, key: bytes, version: Version, has: Had) -> None:
         """No two values share a version."""
         before = self._values.setdefault((key, version), has)
         assert before == has, f"{key!r}: {before!r} and {has!r} are one version"
         self._holders.setdefault((key, version), {})[who] = None
+        newest = self._newest.setdefault(key, {})
+        newest[who] = max(newest.get(who, version), version)
+
+    def forgot(self, who: Voter, unit: int) -> None:
+        """It has nothing of a unit any more."""
+        for key, newest in self._newest.items():
+            if slot_of(key) >> UNIT_BITS == unit:
+                newest.pop(who, None)
+
+    def held(self, key: bytes, version: Version) -> dict[Voter, None]:
+        """Who has that of a key, or what is newer."""
+        newest = self._newest.get(key, {})
+        return {who: None for who, has in newest.items() if has >= version}
 
     # Words that bind
 
@@ -82,11 +98,18 @@ class Witness:
         vote, voted = keeper.vote, self._votes.get((voter, number + 1))
         kept = voted is None or (vote is not None and vote.promised >= voted)
         assert kept, f"{voter} voted with {voted}, then {vote}"
+        for unit in range(replica.seat.units):
+            self.forgot(voter, unit)
+            for _, key, copy in replica.seat.table.copies(unit):
+                newest = self._newest.setdefault(key, {})
+                newest[voter] = copy.ballot, copy.sequence
 
     # Tenures
 
-    def opened(self, table: Table, unit: int, ballot: Ballot) -> None:
-        """An owner serves: its ballot is nobody else's, and it knows all that is safe."""
+    def opened(self, table: "Witnessed", unit: int, ballot: Ballot) -> None:
+        """An owner serves: it alone has that ballot, was promised it, and knows all."""
+        if table.owner:
+            self._expect_promised(table.owner.holdings[unit], table.voter)
         owner = self._owners.setdefault((unit, ballot), table)
         assert owner is table, f"two own unit {unit} under {ballot}"
         for key, safe in self.safe.items():
@@ -98,13 +121,26 @@ class Witness:
             for key, grave in table.graves[unit].items():
                 self.forgotten(key, (grave.ballot, grave.sequence))
 
+    def _expect_promised(self, holding: Holding, me: Voter) -> None:
+        promised = [
+            voter
+            for voter in holding.voters
+            if voter == me
+            or self._promised.get((voter, holding.unit), _NONE[0]) >= holding.ballot
+        ]
+        old = None if holding.seal_told else holding.old
+        enough = decided((old, holding.new), promised)
+        assert enough, f"only {promised} have promised what {holding} serves"
+
     def forgotten(self, key: bytes, version: Version) -> None:
         """From now on a key has nothing, and need not say so."""
         self._purged[key] = max(self._purged.get(key, version), version)
         if self.safe.get(key, version) <= version:
             self.safe.pop(key, None)
 
-    def made_safe(self, batch: Batch, then: dict[int, Ballot], table: Table) -> None:
+    def made_safe(
+        self, batch: Batch, then: dict[int, Ballot], table: "Witnessed"
+    ) -> None:
         """A batch counts only if no later tenure had done anything when it was made."""
         for unit in batch.units:
             ballot = table.ballots[unit]
@@ -114,6 +150,7 @@ class Witness:
         for group in batch.own:
             for _, key, sequence, _, _ in group.records:
                 version = group.ballot, sequence
+                table.expect_held(key, version, kept=batch.kept)
                 if version > self._purged.get(key, _NONE):
                     self.safe[key] = max(self.safe.get(key, version), version)
 
@@ -137,7 +174,8 @@ class Witnessed(Table):
 
     def __init__(self, ballot: Ballot, rng: Random, witness: Witness) -> None:
         super().__init__(ballot, rng, logged=True)
-        self.voter = ""
+        self.voter = Voter("")
+        self.owner: Owner | None = None
         self._witness = witness
         self._then: dict[int, dict[int, Ballot]] = {}
 
@@ -168,6 +206,23 @@ class Witnessed(Table):
             version = copy.ballot, copy.sequence
             has = (copy.value, copy.deadline_ms) if isinstance(copy, Entry) else None
             self._witness.saw(self.voter, key, version, has)
+
+    def forget(self, unit: int) -> None:
+        super().forget(unit)
+        self._witness.forgot(self.voter, unit)
+
+    def expect_held(self, key: bytes, version: Version, *, kept: bool) -> None:
+        """What anybody is told of, enough replicas have, or what is newer."""
+        unit = slot_of(key) >> UNIT_BITS
+        holding = self.owner.holdings.get(unit) if self.owner else None
+        if holding and holding.state not in ("open", "yielding"):
+            holding = holding.former
+        holders = self._witness.held(key, version)
+        if not kept:
+            holders.pop(self.voter, None)
+        if holding:
+            enough = holding.learned_from.decided(holders)
+            assert enough, f"{version} of {key!r}: only {list(holders)} have it"
 
     def open(self, unit: int, ballot: Ballot) -> None:
         super().open(unit, ballot)

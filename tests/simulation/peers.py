@@ -131,7 +131,7 @@ class Life:
         self._believe()
         if self.table.unkept and not self._due:
             self._due = True
-            self._sea.later(self._rng.uniform(0, 0.01), self._commit)
+            self._sea.later(self._rng.uniform(0, self._sea.disk_s), self._commit)
         self._tell()
         return effects
 
@@ -196,7 +196,7 @@ class Life:
             except NoSpace as full:
                 error = full
             done = partial(self._done, job, error)
-            self._sea.later(self._rng.uniform(0, 0.01), done)
+            self._sea.later(self._rng.uniform(0, self._sea.disk_s), done)
 
     def _done(self, job: Job, error: NoSpace | None) -> None:
         if self.alive:
@@ -223,6 +223,7 @@ class Sea:
         self.network.trace = None
         self.loss = self.duplication = 0.0
         self.echo_s = 2.0  # What comes twice comes again within that.
+        self.disk_s = 0.01  # A disk takes twice as long at most.
         self.purging_s = purging_s
         self.witness = Witness()
         self.founded = False

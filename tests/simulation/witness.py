@@ -108,13 +108,16 @@ class Witness:
 
     def opened(self, table: "Witnessed", unit: int, ballot: Ballot) -> None:
         """An owner serves: it alone has that ballot, was promised it, and knows all."""
+        alone = True  # Then deletions are forgotten without a word.
         if table.owner:
-            self._expect_promised(table.owner.holdings[unit], table.voter)
+            holding = table.owner.holdings[unit]
+            self._expect_promised(holding, table.voter)
+            alone = holding.learned_from.voters == (table.voter,)
         owner = self._owners.setdefault((unit, ballot), table)
         assert owner is table, f"two own unit {unit} under {ballot}"
         for key, safe in self.safe.items():
-            if slot_of(key) >> UNIT_BITS == unit:
-                held = version_of(table.held(key))
+            held = version_of(table.held(key))
+            if slot_of(key) >> UNIT_BITS == unit and not (alone and held is None):
                 knows = held is not None and held >= safe
                 assert knows, f"{key!r} is safe at {safe}, its owner knows {held}"
         if not table.shared:

@@ -150,12 +150,20 @@ class Life:
     def leave(self) -> None:
         self.call(self.replica.leave)
 
-    def grab(self) -> None:
+    def grab(self, unit: int | None = None) -> None:
         """Take a unit, whoever owns it."""
-        seat, unit = self.replica.seat, self._rng.randrange(UNITS)
-        if seat.views and seat.me in seat.new(unit).voters:
-            self.replica.owner.claim([unit])
+        seat, some = self.replica.seat, self._rng.randrange(UNITS)
+        wanted = some if unit is None else unit
+        if seat.views and seat.me in seat.new(wanted).voters:
+            self.replica.owner.claim([wanted])
             self.call(self.replica.flush)
+
+    def propose(self, following: Callable[[View], View]) -> None:
+        """Let that be the next view, if there may be one."""
+        replica = self.replica
+        if replica.roll.member and replica.roll.complete:
+            replica._decrees.propose(following(replica.seat.views[-1]))
+            self.call(replica.flush)
 
     # Clients
 

@@ -26,6 +26,7 @@ from shoal.table.replication.tombstones import Sexton
 from shoal.table.replication.views import Circle
 from shoal.table.slots import slot_of
 from tests.simulation import peers_properties as hold
+from tests.simulation import peers_weather as weather
 from tests.simulation.plants import Plant
 from tests.simulation.properties import Property
 
@@ -323,7 +324,8 @@ def an_end_is_told_and_not_written_down(patch: pytest.MonkeyPatch) -> None:
     _ = Round
 
 
-ONE, MOVING, TWO, FULL, RIVALS = hold.PEERS_PROPERTIES
+ONE, MOVING, TWO, FULL = hold.PEERS_PROPERTIES
+RIVALS, CUT, AGAIN, VIEWS = weather.PEERS_WEATHER
 
 # Each fault with the properties that must find it.
 MOVES_PLANTS: list[tuple[Plant, list[Property]]] = [

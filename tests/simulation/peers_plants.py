@@ -25,6 +25,7 @@ from shoal.table.replication.seat import Seat
 from shoal.table.replication.views import Circle
 from shoal.table.slots import slot_of
 from tests.simulation import peers_properties as hold
+from tests.simulation import peers_weather as weather
 from tests.simulation.plants import Plant
 from tests.simulation.properties import Property
 
@@ -290,7 +291,8 @@ def kept_is_what_others_have_answered(patch: pytest.MonkeyPatch) -> None:
     _ = holdings, slot_of
 
 
-ONE, MOVING, TWO, FULL, RIVALS = hold.PEERS_PROPERTIES
+ONE, MOVING, TWO, FULL = hold.PEERS_PROPERTIES
+RIVALS, CUT, AGAIN, VIEWS = weather.PEERS_WEATHER
 
 # Each fault with the properties that must find it.
 PEERS_PLANTS: list[tuple[Plant, list[Property]]] = [

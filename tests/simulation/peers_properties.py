@@ -5,19 +5,15 @@ import math
 from shoal.core.machine import PeerId
 from shoal.sim.checker import check
 from shoal.sim.disk import Crash
-from shoal.sim.faults import Faults
 from shoal.sim.models import Register
 from shoal.table.messages import UNIT_BITS
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
-from tests.simulation.peers import SLOW, Sea
+from tests.simulation.peers import Sea
 from tests.simulation.peers_clients import PATIENCE_S, Clients
 from tests.simulation.properties import Property
 
 CRASHES: tuple[Crash, ...] = ("kept", "lost", "torn")
-
-# Answers come seconds late, and others overtake them on other ways.
-STORMY = Faults(loss=0.3, latency_s=(0.001, 0.2))
 
 # After all faults have ended everything is whole by then.
 LEVEL_S = 20.0
@@ -188,29 +184,9 @@ def full_disks_are_survived(seed: int) -> None:
     expect_all_well(clients)
 
 
-def rivals_take_from_each_other(seed: int) -> None:
-    """Owners come and go by themselves; what was sent comes again much later."""
-    weather = STORMY if seed % 3 else SLOW
-    sea = Sea(seed, [3, 3, 5, 2][seed % 4], weather, purging_s=0.5)
-    clients, rng = Clients(sea, 1 + seed % 4, lending=True), sea.rng
-    settle(sea)
-    sea.loss, sea.duplication = rng.choice([0, 0.1, 0.3]), rng.choice([0.1, 0.5])
-    sea.echo_s, sea.disk_s = rng.choice([0.05, 2, 30]), rng.choice([0.01, 0.3])
-    claims, healing = rng.choice([0.01, 0.1, 0.3]), rng.choice([0.01, 0.055])
-    for _ in range(200):
-        clients.act(rng.randrange(5))
-        sea.run(rng.uniform(0, 0.1))
-        if rng.random() < claims and (live := list(sea.lives.values())):
-            rng.choice(live).grab()
-        misfortune(sea, healing)
-    end_faults(sea)
-    expect_all_well(clients)
-
-
 PEERS_PROPERTIES: list[Property] = [
     one_copy_for_all,
     members_come_and_go,
     two_are_a_network,
     full_disks_are_survived,
-    rivals_take_from_each_other,
 ]

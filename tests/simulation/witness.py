@@ -101,8 +101,7 @@ class Witness:
         for unit in range(replica.seat.units):
             self.forgot(voter, unit)
             for _, key, copy in replica.seat.table.copies(unit):
-                newest = self._newest.setdefault(key, {})
-                newest[voter] = copy.ballot, copy.sequence
+                self.saw(voter, key, (copy.ballot, copy.sequence), had(copy))
 
     # Tenures
 
@@ -115,11 +114,14 @@ class Witness:
             alone = holding.learned_from.voters == (table.voter,)
         owner = self._owners.setdefault((unit, ballot), table)
         assert owner is table, f"two own unit {unit} under {ballot}"
-        for key, safe in self.safe.items():
-            held = version_of(table.held(key))
-            if slot_of(key) >> UNIT_BITS == unit and not (alone and held is None):
+        for key, safe in list(self.safe.items()):
+            if slot_of(key) >> UNIT_BITS == unit:
+                held = version_of(table.held(key))
                 knows = held is not None and held >= safe
-                assert knows, f"{key!r} is safe at {safe}, its owner knows {held}"
+                if alone and held is None:
+                    self.forgotten(key, safe)
+                else:
+                    assert knows, f"{key!r} is safe at {safe}, its owner knows {held}"
         if not table.shared:
             for key, grave in table.graves[unit].items():
                 self.forgotten(key, (grave.ballot, grave.sequence))
@@ -172,6 +174,10 @@ def version_of(copy: Copy | None) -> Version | None:
     return (copy.ballot, copy.sequence) if copy else None
 
 
+def had(copy: Copy) -> Had:
+    return (copy.value, copy.deadline_ms) if isinstance(copy, Entry) else None
+
+
 class Witnessed(Table):
     """A table under witness."""
 
@@ -207,8 +213,7 @@ class Witnessed(Table):
         copy = self.held(key)
         if copy:
             version = copy.ballot, copy.sequence
-            has = (copy.value, copy.deadline_ms) if isinstance(copy, Entry) else None
-            self._witness.saw(self.voter, key, version, has)
+            self._witness.saw(self.voter, key, version, had(copy))
 
     def forget(self, unit: int) -> None:
         super().forget(unit)

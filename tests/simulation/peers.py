@@ -8,6 +8,7 @@ when the batch that it rests on is safe, as in a real one.
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from random import Random
 
 from shoal.core.machine import Emit, PeerId, Send
@@ -78,7 +79,7 @@ class Life:
             units=UNITS,
         )
         sea.founded = True
-        self.table.voter, self.table.owner = self.replica.seat.me, self.replica.owner
+        self.table.voter, self.table.replica = self.replica.seat.me, self.replica
         self._heard = list(self.replica.owner.heard)
         sea.witness.woke(self.replica)
         sexton = self.replica.sexton
@@ -123,9 +124,10 @@ class Life:
             match effect:
                 case Emit(Viewed(view)):
                     self._sea.viewed(view)
+                    self._expect_in_order()
                 case Send(_, Said(_, Purge(_, unit)) as said):
                     if holding := self.replica.owner.holdings.get(unit):
-                        self._sea.witness.purged(said.message, holding.voters)
+                        self._sea.witness.purged(said.message, holding)
                 case Send(_, Said(voter, message)):
                     self._sea.witness.said(voter, message)
         self._believe()
@@ -134,6 +136,17 @@ class Life:
             self._sea.later(self._rng.uniform(0, self._sea.disk_s), self._commit)
         self._tell()
         return effects
+
+    def _expect_in_order(self) -> None:
+        """It skips no view, and begins empty where it was no replica before."""
+        seat = self.replica.seat
+        for before, after in pairwise(seat.views[-2:]):
+            assert after.number == before.number + 1, f"{self.name} skips {before}"
+        for unit in range(UNITS):
+            fresh = seat.before and seat.me not in seat.before.units[unit].voters
+            if fresh and unit not in self.replica.owner.holdings:
+                kept = [key for _, key, _ in self.table.copies(unit)]
+                assert not kept, f"{self.name} keeps {kept} from earlier"
 
     def _believe(self) -> None:
         """It never believes in an earlier owner than before."""
@@ -224,7 +237,7 @@ class Sea:
     def __init__(
         self, seed: int, size: int, faults: Faults = SLOW, purging_s: float = 0.0
     ) -> None:
-        """`purging_s`: how often deletions are forgotten, unless it is left to chance."""
+        """`purging_s`: how often deletions are forgotten, if not left to chance."""
         self.rng = Random(f"table {seed}")
         codec: Codec[Said] = Codec(Envelope[Said], b"secret")
         self.network: Network[Said, Fact] = Network(seed, codec, faults)

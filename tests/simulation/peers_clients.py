@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from shoal.sim.history import Operation, Outcome
 from shoal.sim.models import Delete, Read, RegisterAsked, Swap, Write
-from shoal.table.messages import UNIT_BITS, Ballot
+from shoal.table.messages import UNIT_BITS, Ballot, Entry
 from shoal.table.protocol import Table
 from shoal.table.slots import slot_of
 from tests.simulation.peers import KEYS, Act, Sea
@@ -32,7 +32,10 @@ class Rests:
 
     def act(self, act: Act, table: Table) -> object:
         answer = act(table)
-        self._version = version_of(table.held(self._key))
+        copy = table.held(self._key)
+        self._version = version_of(copy)
+        gone = answer is None and isinstance(copy, Entry)
+        assert not gone, f"{self._key!r} has {copy}, and nothing is told"
         return answer
 
     def hold(self) -> None:
@@ -107,7 +110,7 @@ class Clients:
         why: str | None,
         answer: object,
     ) -> None:
-        """What is told is final, and who is told that it was not done counts on that."""
+        """What is told is final: also that it was not done."""
         was = self.history[number]
         if self._busy.get(client) == math.inf or not was.unknown:
             return

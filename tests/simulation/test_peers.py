@@ -8,17 +8,18 @@ import pytest
 from tests.simulation.peers_moves_plants import MOVES_PLANTS
 from tests.simulation.peers_plants import PEERS_PLANTS
 from tests.simulation.peers_properties import PEERS_PROPERTIES
+from tests.simulation.peers_weather import PEERS_WEATHER
 from tests.simulation.plants import Plant
 from tests.simulation.playing import find, hold, named
 from tests.simulation.properties import Property
 
-SHARE_S = 8.0
+SHARE_S = 5.0
 
 # By then a planted fault must have been found.
-PATIENCE_SEEDS = 150
+PATIENCE_SEEDS = 400
 
 
-@pytest.mark.parametrize("holds", PEERS_PROPERTIES, ids=named)
+@pytest.mark.parametrize("holds", PEERS_PROPERTIES + PEERS_WEATHER, ids=named)
 def test_holds(holds: Property) -> None:
     hold(holds, SHARE_S)
 

@@ -4,7 +4,6 @@ Each check is a step of the argument why every operation is linearizable: a faul
 found where it is made, not only where a client comes to notice.
 """
 
-from collections.abc import Iterable
 from random import Random
 
 from shoal.core.machine import PeerId
@@ -13,8 +12,9 @@ from shoal.table.messages import NEVER, UNIT_BITS, Ballot, Entry, Record, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding, decided
-from shoal.table.replication.owner import Owner
 from shoal.table.replication.protocol import Replica
+from shoal.table.replication.seat import Seat
+from shoal.table.replication.views import Circle
 from shoal.table.slots import slot_of
 
 Version = tuple[Ballot, int]
@@ -108,9 +108,10 @@ class Witness:
     def opened(self, table: "Witnessed", unit: int, ballot: Ballot) -> None:
         """An owner serves: it alone has that ballot, was promised it, and knows all."""
         alone = True  # Then deletions are forgotten without a word.
-        if table.owner:
-            holding = table.owner.holdings[unit]
+        if replica := table.replica:
+            holding = replica.owner.holdings[unit]
             self._expect_promised(holding, table.voter)
+            self._expect_sealed(holding, replica.seat)
             alone = holding.learned_from.voters == (table.voter,)
         owner = self._owners.setdefault((unit, ballot), table)
         assert owner is table, f"two own unit {unit} under {ballot}"
@@ -125,6 +126,18 @@ class Witness:
         if not table.shared:
             for key, grave in table.graves[unit].items():
                 self.forgotten(key, (grave.ballot, grave.sequence))
+
+    def _expect_sealed(self, holding: Holding, seat: Seat) -> None:
+        """Old replicas are left out only if enough new ones have written that down."""
+        if holding.unit in seat.moved and holding.old is None:
+            sealed = [
+                voter
+                for voter in holding.voters
+                if voter == seat.me
+                or self._sealed.get((voter, holding.unit), 0) >= seat.number
+            ]
+            enough = holding.new.decided(sealed)
+            assert enough, f"only {sealed} have sealed what {holding} serves"
 
     def _expect_promised(self, holding: Holding, me: Voter) -> None:
         promised = [
@@ -159,13 +172,14 @@ class Witness:
                 if version > self._purged.get(key, _NONE):
                     self.safe[key] = max(self.safe.get(key, version), version)
 
-    def purged(self, purge: say.Purge, voters: Iterable[Voter]) -> None:
+    def purged(self, purge: say.Purge, holding: Holding) -> None:
         """Nobody is told to forget a deletion that not all have had."""
+        assert holding.old is None, f"{holding} has not moved, and forgets deletions"
         for group in purge.groups:
             for _, key, sequence, _, _ in group.records:
                 version = group.ballot, sequence
                 holders = self._holders.get((key, version), {})
-                lacking = [voter for voter in voters if voter not in holders]
+                lacking = [voter for voter in holding.voters if voter not in holders]
                 assert not lacking, f"{lacking} never had {version} of {key!r}"
                 self.forgotten(key, version)
 
@@ -184,7 +198,7 @@ class Witnessed(Table):
     def __init__(self, ballot: Ballot, rng: Random, witness: Witness) -> None:
         super().__init__(ballot, rng, logged=True)
         self.voter = Voter("")
-        self.owner: Owner | None = None
+        self.replica: Replica | None = None
         self._witness = witness
         self._then: dict[int, dict[int, Ballot]] = {}
 
@@ -222,15 +236,23 @@ class Witnessed(Table):
     def expect_held(self, key: bytes, version: Version, *, kept: bool) -> None:
         """What anybody is told of, enough replicas have, or what is newer."""
         unit = slot_of(key) >> UNIT_BITS
-        holding = self.owner.holdings.get(unit) if self.owner else None
-        if holding and holding.state not in ("open", "yielding"):
-            holding = holding.former
         holders = self._witness.held(key, version)
         if not kept:
             holders.pop(self.voter, None)
-        if holding:
-            enough = holding.learned_from.decided(holders)
+        if self.replica:
+            circles = self._circles(self.replica, unit)
+            enough = any(circle.decided(holders) for circle in circles)
             assert enough, f"{version} of {key!r}: only {list(holders)} have it"
+
+    def _circles(self, replica: Replica, unit: int) -> list[Circle]:
+        """Where what is decided of a unit can be learned."""
+        holding = replica.owner.holdings.get(unit)
+        if holding and holding.state not in ("open", "yielding"):
+            holding = holding.former
+        if holding:
+            return [holding.learned_from]
+        old = replica.seat.old(unit)
+        return [replica.seat.new(unit), *([old] if old else [])]
 
     def open(self, unit: int, ballot: Ballot) -> None:
         super().open(unit, ballot)

@@ -125,9 +125,9 @@ class Life:
                 case Emit(Viewed(view)):
                     self._sea.viewed(view)
                     self._expect_in_order()
-                case Send(_, Said(_, Purge(_, unit)) as said):
-                    if holding := self.replica.owner.holdings.get(unit):
-                        self._sea.witness.purged(said.message, holding)
+                case Send(_, Said(_, Purge() as purge)):
+                    if holding := self.replica.owner.holdings.get(purge.unit):
+                        self._sea.witness.purged(purge, holding)
                 case Send(_, Said(voter, message)):
                     self._sea.witness.said(voter, message)
         self._believe()

@@ -71,6 +71,7 @@ class Clients:
         act, asked = self._choose(key)
         number = self._note(key, asked)
         if isinstance(asked, Write) and self._lending and self.rng.random() < 0.5:
+            assert isinstance(asked.value, bytes)
             self._note(key, Swap(asked.value, None))  # At its end, or never.
             act = partial(_lend, key, asked.value, self.rng.randint(1, LENT_MS))
         self._busy[client] = self.sea.network.now + PATIENCE_S

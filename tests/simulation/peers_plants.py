@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from shoal.core.machine import PeerId
 from shoal.table.batches import Batch
 from shoal.table.ledger import Ledger
 from shoal.table.messages import Ballot, Entry, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication import messages as say
-from shoal.table.replication import owner, protocol, rounds
+from shoal.table.replication import protocol, rounds
 from shoal.table.replication.holdings import Holding
 from shoal.table.replication.keeper import Keeper
 from shoal.table.replication.owner import Owner
@@ -61,7 +62,7 @@ def a_promise_a_full_disk_refused_is_not_written_again(
 def a_ballot_used_again_after_a_restart(patch: pytest.MonkeyPatch) -> None:
     def next_ballot(self: Owner, _: list[int]) -> Ballot:
         self._counter += 1
-        me = owner.PeerId(self._seat.me)
+        me = PeerId(self._seat.me)
         return Ballot(self._seat.number, self._counter, me, 0)
 
     patch.setattr(Owner, "_next_ballot", next_ballot)

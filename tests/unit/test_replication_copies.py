@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 
 from shoal.core.machine import PeerId
 from shoal.table.batches import Copy
-from shoal.table.messages import Ballot, Entry, Grave
-from shoal.table.replication import copies
+from shoal.table.messages import Ballot, Entry, Grave, Group
 from shoal.table.replication.copies import (
     FETCHED_BYTES,
     grouped,
@@ -65,7 +64,7 @@ def test_parts_hold_what_is_in_them(held: Held, parts: set[int]) -> None:
         assert inside == [each for each in listed(held) if part_of(each[1]) == part]
 
 
-def laid(groups: list[copies.Group]) -> Held:
+def laid(groups: list[Group]) -> Held:
     """What a replica holds that was told all this."""
     held: Held = {}
     for group in groups:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from tests.conformance import fuzz, fuzz_talks
 from tests.end_to_end import campaign, kills
+from tests.simulation.peers_properties import PEERS_PROPERTIES
+from tests.simulation.peers_weather import PEERS_WEATHER
 from tests.simulation.properties import PROPERTIES, Property
 from tests.simulation.records_properties import RECORDS_PROPERTIES
 from tests.simulation.storage_properties import STORAGE_PROPERTIES
@@ -25,7 +27,16 @@ FUZZED_INPUTS = 100_000
 INPUTS_HEARD = 10_000_000
 PROCESSES = os.cpu_count() or 1
 
+# Where so much can go wrong together, so many times as many seeds are played.
+PEERS_TIMES = 2
+
 KILLS, WRITES_A_KILL = 100, 10_000
+
+# Each property, and how many seeds of it for one of what is asked for.
+EVERY: list[tuple[Property, int]] = [
+    *((holds, 1) for holds in PROPERTIES + STORAGE_PROPERTIES + RECORDS_PROPERTIES),
+    *((holds, PEERS_TIMES) for holds in PEERS_PROPERTIES + PEERS_WEATHER),
+]
 
 # Small enough that both processors are busy to the end.
 PARCEL = 10
@@ -48,19 +59,20 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first")
     parser.add_argument("--only", default="")
     chosen = parser.parse_args()
-    end, worst = chosen.first + chosen.seeds, 0
+    worst = 0
     with ProcessPoolExecutor(PROCESSES) as pool:
-        for holds in PROPERTIES + STORAGE_PROPERTIES + RECORDS_PROPERTIES:
+        for holds, times in EVERY:
             if chosen.only not in holds.__name__:
                 continue
-            began = time.monotonic()
+            began, count = time.monotonic(), chosen.seeds * times
+            end = chosen.first + count
             parcels = [
                 range(at, min(at + PARCEL, end))
                 for at in range(chosen.first, end, PARCEL)
             ]
             failed = list(flatten(pool.map(play, [holds] * len(parcels), parcels)))
             took = time.monotonic() - began
-            print(f"{holds.__name__:48} {chosen.seeds:6} seeds {took:7.0f} s", end=" ")
+            print(f"{holds.__name__:48} {count:6} seeds {took:7.0f} s", end=" ")
             print("holds" if not failed else f"FAILED {failed[:5]}", flush=True)
             worst = max(worst, len(failed))
     if not chosen.only:

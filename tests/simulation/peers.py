@@ -6,8 +6,9 @@ when the batch that it rests on is safe, as in a real one.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from random import Random
 
 from shoal.core.machine import Emit, PeerId, Send
@@ -17,15 +18,16 @@ from shoal.sim.disk import Crash, SimulatedDisk
 from shoal.sim.faults import Clock, Faults
 from shoal.sim.network import Network
 from shoal.table.committer import Committer, Job
-from shoal.table.messages import NEVER, UNIT_BITS, Ballot, Record, View
+from shoal.table.messages import UNIT_BITS, Ballot, View
 from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
 from shoal.table.replication.facts import Fact, Viewed
 from shoal.table.replication.holdings import Holding
-from shoal.table.replication.messages import Granted, Said
+from shoal.table.replication.messages import Purge, Said
 from shoal.table.replication.protocol import Effects, Replica
 from shoal.table.slots import slot_of
 from shoal.table.storage import Log
+from tests.simulation.witness import Witness, Witnessed
 
 # A few units take part, each with some keys.
 UNITS = 3
@@ -50,57 +52,6 @@ def _keys(count: int) -> list[bytes]:
 
 
 KEYS = _keys(5)
-
-
-class Witness:
-    """Sees every version that any table ever has."""
-
-    def __init__(self) -> None:
-        self._values: dict[tuple[bytes, Ballot, int], bytes | None] = {}
-        self._promised: dict[tuple[str, int], Ballot] = {}
-
-    def saw(self, key: bytes, ballot: Ballot, sequence: int, has: bytes | None) -> None:
-        """No two values share a version."""
-        before = self._values.setdefault((key, ballot, sequence), has)
-        assert before == has, f"{key!r}: {before!r} and {has!r} are one version"
-
-    def granted(self, voter: str, ballot: Ballot, units: Iterable[int]) -> None:
-        """A voter says that it has promised units."""
-        for unit in units:
-            before = self._promised.setdefault((voter, unit), ballot)
-            self._promised[voter, unit] = max(before, ballot)
-
-    def woke(self, voter: str, promised: Iterable[Ballot | None]) -> None:
-        """After a restart it still has."""
-        for unit, ballot in enumerate(promised):
-            before = self._promised.get((voter, unit))
-            kept = before is None or (ballot is not None and ballot >= before)
-            assert kept, f"{voter} promised {before} for unit {unit}, then {ballot}"
-
-
-class Witnessed(Table):
-    """A table under witness."""
-
-    def __init__(self, ballot: Ballot, rng: Random, witness: Witness) -> None:
-        super().__init__(ballot, rng, logged=True)
-        self._witness = witness
-
-    def put(self, key: bytes, value: bytes, deadline_ms: int = NEVER) -> None:
-        super().put(key, value, deadline_ms)
-        ballot = self.ballots[slot_of(key) >> UNIT_BITS]
-        self._witness.saw(key, ballot, self.sequence, value)
-
-    def drop(self, key: bytes) -> bool:
-        dropped = super().drop(key)
-        if dropped:
-            ballot = self.ballots[slot_of(key) >> UNIT_BITS]
-            self._witness.saw(key, ballot, self.sequence, None)
-        return dropped
-
-    def lay(self, ballot: Ballot, record: Record) -> None:
-        super().lay(ballot, record)
-        _, key, sequence, _, value = record
-        self._witness.saw(key, ballot, sequence, value)
 
 
 class Life:
@@ -128,8 +79,12 @@ class Life:
             units=UNITS,
         )
         sea.founded = True
-        sea.witness.woke(self.replica.seat.me, self.replica.keeper.promised)
-        self.replica.sexton.round_s = sea.rng.choice([1.0, 60.0])
+        self.table.voter, self.table.replica = self.replica.seat.me, self.replica
+        self._heard = list(self.replica.owner.heard)
+        sea.witness.woke(self.replica)
+        sexton = self.replica.sexton
+        sexton.round_s = sea.purging_s or sea.rng.choice([1.0, 60.0])
+        sexton._next = min(sexton._next, self.replica.seat.now + sexton.round_s)
         self.believed: dict[PeerId, None] = {}
         self._waiting: list[tuple[int, object, Told]] = []
         self._due = False
@@ -150,7 +105,7 @@ class Life:
             return []
         if self._rng.random() < sea.duplication:
             again = partial(self._receive_again, sender, message)
-            sea.later(self._rng.uniform(0, 2), again)
+            sea.later(self._rng.uniform(0, sea.echo_s), again)
         return self._note(self.replica.receive(sender, message, now))
 
     def _receive_again(self, sender: PeerId, message: Said) -> None:
@@ -169,14 +124,37 @@ class Life:
             match effect:
                 case Emit(Viewed(view)):
                     self._sea.viewed(view)
-                case Send(_, Said(voter, Granted(ballot, before))):
-                    for _, units in before:
-                        self._sea.witness.granted(voter, ballot, units)
+                    self._expect_in_order()
+                case Send(_, Said(_, Purge() as purge)):
+                    if holding := self.replica.owner.holdings.get(purge.unit):
+                        self._sea.witness.purged(purge, holding)
+                case Send(_, Said(voter, message)):
+                    self._sea.witness.said(voter, message)
+        self._believe()
         if self.table.unkept and not self._due:
             self._due = True
-            self._sea.later(self._rng.uniform(0, 0.01), self._commit)
+            self._sea.later(self._rng.uniform(0, self._sea.disk_s), self._commit)
         self._tell()
         return effects
+
+    def _expect_in_order(self) -> None:
+        """It skips no view, and begins empty where it was no replica before."""
+        seat = self.replica.seat
+        for before, after in pairwise(seat.views[-2:]):
+            assert after.number == before.number + 1, f"{self.name} skips {before}"
+        for unit in range(UNITS):
+            fresh = seat.before and seat.me not in seat.before.units[unit].voters
+            if fresh and unit not in self.replica.owner.holdings:
+                kept = [key for _, key, _ in self.table.copies(unit)]
+                assert not kept, f"{self.name} keeps {kept} from earlier"
+
+    def _believe(self) -> None:
+        """It never believes in an earlier owner than before."""
+        heard = self.replica.owner.heard
+        for before, now in zip(self._heard, heard, strict=True):
+            same = before is None or (now is not None and now >= before)
+            assert same, f"{self.name} heard of {before}, and believes in {now}"
+        self._heard = list(heard)
 
     @property
     def holdings(self) -> list[Holding]:
@@ -184,6 +162,21 @@ class Life:
 
     def leave(self) -> None:
         self.call(self.replica.leave)
+
+    def grab(self, unit: int | None = None) -> None:
+        """Take a unit, whoever owns it."""
+        seat, some = self.replica.seat, self._rng.randrange(UNITS)
+        wanted = some if unit is None else unit
+        if seat.views and seat.me in seat.new(wanted).voters:
+            self.replica.owner.claim([wanted])
+            self.call(self.replica.flush)
+
+    def propose(self, following: Callable[[View], View]) -> None:
+        """Let that be the next view, if there may be one."""
+        replica = self.replica
+        if replica.roll.member and replica.roll.complete:
+            replica._decrees.propose(following(replica.seat.views[-1]))
+            self.call(replica.flush)
 
     # Clients
 
@@ -224,7 +217,7 @@ class Life:
             except NoSpace as full:
                 error = full
             done = partial(self._done, job, error)
-            self._sea.later(self._rng.uniform(0, 0.01), done)
+            self._sea.later(self._rng.uniform(0, self._sea.disk_s), done)
 
     def _done(self, job: Job, error: NoSpace | None) -> None:
         if self.alive:
@@ -241,12 +234,18 @@ class Life:
 class Sea:
     """All peers, their disks, and what each notices of the others."""
 
-    def __init__(self, seed: int, size: int, faults: Faults = SLOW) -> None:
+    def __init__(
+        self, seed: int, size: int, faults: Faults = SLOW, purging_s: float = 0.0
+    ) -> None:
+        """`purging_s`: how often deletions are forgotten, if not left to chance."""
         self.rng = Random(f"table {seed}")
         codec: Codec[Said] = Codec(Envelope[Said], b"secret")
         self.network: Network[Said, Fact] = Network(seed, codec, faults)
         self.network.trace = None
         self.loss = self.duplication = 0.0
+        self.echo_s = 2.0  # What comes twice comes again within that.
+        self.disk_s = 0.01  # A disk takes twice as long at most.
+        self.purging_s = purging_s
         self.witness = Witness()
         self.founded = False
         self.names: list[PeerId] = []

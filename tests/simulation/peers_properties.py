@@ -1,124 +1,22 @@
 """What must hold of a table on many peers, whatever the seed."""
 
 import math
-from collections.abc import Callable, Hashable
-from functools import partial
 
 from shoal.core.machine import PeerId
 from shoal.sim.checker import check
 from shoal.sim.disk import Crash
-from shoal.sim.history import Operation
-from shoal.sim.models import Delete, Read, Register, RegisterAsked, Swap, Write
+from shoal.sim.models import Register
 from shoal.table.messages import UNIT_BITS
-from shoal.table.protocol import Table
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
-from tests.simulation.peers import KEYS, Sea
+from tests.simulation.peers import Sea
+from tests.simulation.peers_clients import PATIENCE_S, Clients
 from tests.simulation.properties import Property
 
 CRASHES: tuple[Crash, ...] = ("kept", "lost", "torn")
 
-# A client waits no longer; what it asked may yet be done.
-PATIENCE_S = 4.0
-
 # After all faults have ended everything is whole by then.
 LEVEL_S = 20.0
-
-
-class Clients:
-    """Some at all peers, on a few keys, who write down what they were told."""
-
-    def __init__(self, sea: Sea, keys: int = 3) -> None:
-        self.sea, self.rng, self.keys = sea, sea.rng, KEYS[:keys]
-        self.history: list[Operation[RegisterAsked]] = []
-        self._busy: dict[int, float] = {}
-        self._values = 0
-        self._seen: dict[bytes, bytes | None] = {}
-        self._now = -1.0
-
-    def act(self, client: int) -> None:
-        """Ask a peer that owns the key, or one that may have owned it."""
-        if self._busy.get(client, -1.0) > self.sea.network.now:
-            return
-        key = self.rng.choice(self.keys)
-        owners = [life for life in self.sea.lives.values() if life.owns(key)]
-        if not owners:
-            return
-        act, asked = self._choose(key)
-        number = len(self.history)
-        moment = self._moment(self.sea.network.now)
-        operation = Operation(client=number, key=key, asked=asked, called=moment)
-        self.history.append(operation)
-        self._busy[client] = self.sea.network.now + PATIENCE_S
-        told = partial(self._told, client, number, asked)
-        self.rng.choice(owners).act(act, told)
-
-    def _choose(self, key: bytes) -> tuple[Callable[[Table], object], RegisterAsked]:
-        self._values += 1
-        value = b"%d" % self._values
-        match self.rng.randrange(10):
-            case 0 | 1 | 2 | 3:
-                return partial(_read, key), Read()
-            case 4 | 5 | 6:
-                return partial(_write, key, value), Write(value)
-            case 7 | 8:
-                expected = self._seen.get(key)
-                return partial(_swap, key, expected, value), Swap(expected, value)
-            case _:
-                return partial(_delete, key), Delete()
-
-    def _told(
-        self, client: int, number: int, asked: RegisterAsked, why: str, answer: object
-    ) -> None:
-        was = self.history[number]
-        if self._busy.get(client) == math.inf or not was.unknown:
-            return
-        self._busy.pop(client, None)
-        if why:
-            return  # Nobody knows.
-        assert isinstance(answer, Hashable)
-        if isinstance(asked, Read):
-            assert answer is None or isinstance(answer, bytes)
-            assert isinstance(was.key, bytes)
-            self._seen[was.key] = answer
-        self.history[number] = Operation(
-            client=was.client,
-            key=was.key,
-            asked=was.asked,
-            called=was.called,
-            answered=answer,
-            returned=self._moment(self.sea.network.now),
-        )
-
-    def _moment(self, now: float) -> float:
-        """No two things at one instant."""
-        self._now = max(now, math.nextafter(self._now, math.inf))
-        return self._now
-
-    @property
-    def done(self) -> int:
-        return sum(not each.unknown for each in self.history)
-
-
-def _read(key: bytes, table: Table) -> object:
-    entry = table.find(key)
-    return entry.value if entry else None
-
-
-def _write(key: bytes, value: bytes, table: Table) -> object:
-    table.put(key, value)
-    return True
-
-
-def _swap(key: bytes, expected: bytes | None, value: bytes, table: Table) -> object:
-    if _read(key, table) != expected:
-        return False
-    table.put(key, value)
-    return True
-
-
-def _delete(key: bytes, table: Table) -> object:
-    return table.find(key) is not None and table.drop(key)
 
 
 def expect_linearizable(clients: Clients) -> None:
@@ -177,7 +75,7 @@ def settle(sea: Sea) -> None:
     raise AssertionError(f"no view of all: {sea.views}")
 
 
-def misfortune(sea: Sea) -> None:
+def misfortune(sea: Sea, healing: float = 0.055) -> None:
     if len(sea.names) == 1:
         return
     rng, name = sea.rng, sea.rng.choice(sea.names)
@@ -194,7 +92,7 @@ def misfortune(sea: Sea) -> None:
     elif chance < 0.045:
         one, other = rng.sample(sea.names, 2)
         sea.network.cut(one, other)
-    elif chance < 0.1:
+    elif chance < 0.045 + healing:
         sea.heal()
 
 

@@ -83,6 +83,7 @@ class Life:
         self._heard = list(self.replica.owner.heard)
         sea.witness.woke(self.replica)
         sexton = self.replica.sexton
+        self.replica.roll.grace_s = sea.grace_s
         sexton.round_s = sea.purging_s or sea.rng.choice([1.0, 60.0])
         sexton._next = min(sexton._next, self.replica.seat.now + sexton.round_s)
         self.believed: dict[PeerId, None] = {}
@@ -246,6 +247,7 @@ class Sea:
         self.echo_s = 2.0  # What comes twice comes again within that.
         self.disk_s = 0.01  # A disk takes twice as long at most.
         self.purging_s = purging_s
+        self.grace_s = 600.0  # A silent member is let go after so long.
         self.witness = Witness()
         self.founded = False
         self.names: list[PeerId] = []

@@ -117,6 +117,7 @@ def members_come_and_go(seed: int) -> None:
     sea.run(rng.uniform(0, 4))
     sea.loss, sea.duplication = rng.choice([0, 0.02, 0.1]), rng.choice([0, 0.1])
     wiped = False
+    sea.grace_s = rng.choice([1.5, 600])  # For those who start from now on.
     for turn in range(160):
         clients.act(rng.randrange(5))
         sea.run(rng.uniform(0, 0.15))

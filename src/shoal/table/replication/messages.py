@@ -217,10 +217,14 @@ class AskMoved(Struct, frozen=True, array_like=True, tag=33):
 
 
 class Moved(Struct, frozen=True, array_like=True, tag=34):
-    """These are sealed in that view: for old replicas it is over."""
+    """These are sealed in that view, by one of their new replicas at least.
+
+    `over`: by enough of them, so that old replicas count no more and may forget.
+    """
 
     number: Count
     units: Units
+    over: bool = False
 
 
 class Canvass(Struct, frozen=True, array_like=True, tag=35):

@@ -243,7 +243,8 @@ class Owner:
             if holding.state == "resealing":
                 self.learn(holding)
         if done:
-            moved = say.Moved(self._seat.number, [each.unit for each in done])
+            units = [each.unit for each in done]
+            moved = say.Moved(self._seat.number, units, over=True)
             for peer in self._seat.alive:
                 self._seat.tell(peer, moved)
 

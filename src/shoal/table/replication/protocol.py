@@ -324,9 +324,9 @@ class Replica:
                 seat.table.forget(unit)
 
     def _has_moved(self, moved: say.Moved) -> None:
-        """For old replicas it is over."""
+        """For old replicas it may be over."""
         self.roll.moved(moved)
-        if moved.number != self.seat.number or not self.seat.views:
+        if moved.number != self.seat.number or not moved.over:
             return
         for unit in moved.units:
             ours = unit >= self.seat.units or unit in self.owner.holdings

@@ -143,9 +143,8 @@ class Leveller:
         for key in keys:
             self._weigh_up(learning, done, key, mine.get(key))
         learning.number = -1  # Nobody else is heard.
-        for voter in done:
-            if not learning.asked[voter].listed:
-                holding.level[voter] = None
+        if not keys:  # Else who holds the same as we did may lack the same.
+            holding.level |= dict.fromkeys(v for v in done if v in holding.new.voters)
         self._fetch(learning)
 
     def _versions(

@@ -241,7 +241,8 @@ class Owner:
             holding.old = None
             self.rounds.sealed(holding.unit, holding.kind)
             if holding.state == "resealing":
-                self.learn(holding)
+                self._acquire(holding)
+        self.tell_opened(done)
         if done:
             units = [each.unit for each in done]
             moved = say.Moved(self._seat.number, units, over=True)

@@ -39,7 +39,7 @@ class Round:
     """A batch that others are asked to keep."""
 
     batch: Batch
-    needs: dict[Kind, dict[int, None]]
+    needs: dict[Kind, dict[int, Holding]]
     after: dict[int, None]  # Batches before it that must be safe.
     began: float
     resend_at: float
@@ -49,16 +49,15 @@ class Round:
     trimmed: bool = False  # It is about less than it was.
     passed_on: dict[int, None] = field(default_factory=dict)  # To a later batch.
 
-    def drop(self, unit: int) -> bool:
-        """It is about that unit no more; false if it was not."""
+    def drop(self, unit: int) -> Holding | None:
+        """It is about that unit no more; under which tenure it was, if so."""
         for kind, units in list(self.needs.items()):
-            if unit in units:
-                del units[unit]
+            if holding := units.pop(unit, None):
                 self.trimmed = True
                 if not units:
                     del self.needs[kind]
-                return True
-        return False
+                return holding
+        return None
 
 
 class Rounds:
@@ -85,14 +84,14 @@ class Rounds:
 
     def begin(self, batch: Batch) -> None:
         """Ask the replicas of all that it read and changed."""
-        needs: dict[Kind, dict[int, None]] = {}
+        needs: dict[Kind, dict[int, Holding]] = {}
         for unit in batch.units:
             holding = self._holdings.get(unit)
             if holding is None or not holding.serving:
                 self._table.fail(batch, LOST)
                 self.settled = True
             else:
-                needs.setdefault(holding.kind, {})[unit] = None
+                needs.setdefault(holding.kind, {})[unit] = holding
         now, ticket = self._seat.now, batch.ticket
         self._unborn.pop(ticket, None)
         units = [unit for kind in needs.values() for unit in kind]
@@ -119,18 +118,33 @@ class Rounds:
         made: dict[tuple[Kind, ...], say.Accept] = {}
         for voter in voters:
             kinds = tuple(kind for kind in round_.needs if _asks(kind, voter))
+            if not self._stand(round_, kinds):
+                continue
             if kinds not in made:
                 shares = self._shares(round_, kinds)
                 start, ticket = self._seat.start, round_.batch.ticket
                 made[kinds] = say.Accept(start, ticket, shares)
             self._seat.say(voter, made[kinds])
 
+    def _stand(self, round_: Round, kinds: tuple[Kind, ...]) -> bool:
+        """Are the tenures that it was made under still ours?
+
+        If not, an answer would be to another question: a replica that has promised a
+        unit anew may hold what a rival has decided since.
+        """
+        return all(
+            self._holdings.get(unit) is holding
+            and holding.state in ("open", "yielding")
+            for kind in kinds
+            for unit, holding in round_.needs[kind].items()
+        )
+
     def _shares(self, round_: Round, kinds: tuple[Kind, ...]) -> list[say.Share]:
         shares: dict[int, say.Share] = {}
         of_unit: dict[int, say.Share] = {}
         for kind in kinds:
-            for unit in round_.needs[kind]:
-                ballot = self._holdings[unit].ballot
+            for unit, holding in round_.needs[kind].items():
+                ballot = holding.ballot
                 share = shares.get(id(ballot))
                 if share is None:
                     share = shares[id(ballot)] = say.Share(ballot, [], [])
@@ -271,8 +285,8 @@ class Rounds:
     def sealed(self, unit: int, kind: Kind) -> None:
         """Its old replicas count no more."""
         for round_ in list(self._rounds.values()):
-            if round_.drop(unit):
-                round_.needs.setdefault(kind, {})[unit] = None
+            if holding := round_.drop(unit):
+                round_.needs.setdefault(kind, {})[unit] = holding
                 self._look(round_)
 
     # Time

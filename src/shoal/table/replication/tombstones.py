@@ -34,7 +34,8 @@ class Sexton:
         graves, holdings = self._seat.table.graves, self._owner.holdings
         if self._seat.now > self._next:
             self._next = self._seat.now + self.round_s
-            full = [u for u, each in holdings.items() if graves[u] and each.whole]
+            fresh = (each for u, each in holdings.items() if u not in self._due)
+            full = [each.unit for each in fresh if graves[each.unit] and each.whole]
             self._owner.claim([u for u in full if holdings[u].state == "open"])
             for unit in full:
                 holdings[unit].level_again = True

@@ -116,7 +116,8 @@ class Witness:
         owner = self._owners.setdefault((unit, ballot), table)
         assert owner is table, f"two own unit {unit} under {ballot}"
         for key, safe in list(self.safe.items()):
-            if slot_of(key) >> UNIT_BITS == unit:
+            # Who was granted it long ago may open it after a later owner has.
+            if slot_of(key) >> UNIT_BITS == unit and safe[0] <= ballot:
                 held = version_of(table.held(key))
                 knows = held is not None and held >= safe
                 if alone and held is None:

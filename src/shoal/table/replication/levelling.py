@@ -28,8 +28,10 @@ MENDED_AT_ONCE = 64
 # Keys asked for at once.
 FETCHED_KEYS = 4096
 
-# Asked again after so long: to sum up and list a large unit takes a tenth of it.
+# Asked again after so long: to sum up and list a large unit takes a tenth of it. A
+# slow link is given twice as long each time.
 PATIENCE_S = 1.0
+LONGEST_PATIENCE_S = 30.0
 
 ALL_PARTS = list(range(say.PARTS))
 
@@ -88,6 +90,7 @@ class Leveller:
         self._learning: dict[int, Learning] = {}
         self._mending: dict[tuple[int, Voter], Mending] = {}
         self._lacking: dict[tuple[int, Voter], Holding] = {}  # To be mended next.
+        self._patience_s: dict[object, float] = {}  # With what was too slow lately.
 
     # Learning
 
@@ -189,6 +192,7 @@ class Leveller:
                 self._seat.say(voter, fetch)
                 return
         del self._learning[holding.unit]
+        self._patience_s.pop(holding.unit, None)
         assert self.owner, "it was introduced"
         self.owner.opened(holding)
         for key in learning.again:
@@ -324,6 +328,7 @@ class Leveller:
     def _is_level(self, mending: Mending) -> None:
         holding = mending.holding
         del self._mending[holding.unit, mending.voter]
+        self._patience_s.pop((holding.unit, mending.voter), None)
         holding.level[mending.voter] = None
         assert self.owner, "it was introduced"
         if holding.old and holding.new.decided(holding.level):
@@ -335,16 +340,24 @@ class Leveller:
         """Begin what is due, and begin again what has got no answer."""
         for unit, learning in list(self._learning.items()):
             ours = self._ours(learning.holding, "learning")
-            if not ours or self._seat.now > learning.began + PATIENCE_S:
+            if not ours or self._late(unit, learning.began):
                 del self._learning[unit]
                 if ours:
                     self._queue[unit] = learning.holding
         for key, mending in list(self._mending.items()):
             ours = self._ours(mending.holding, "open")
-            if not ours or self._seat.now > mending.at + PATIENCE_S:
+            if not ours or self._late(key, mending.at):
                 del self._mending[key]
         self._begin_learning()
         self._begin_mending()
+
+    def _late(self, what: object, since: float) -> bool:
+        """Has it taken too long? Then it is given longer the next time."""
+        patience_s = self._patience_s.get(what, PATIENCE_S)
+        late = self._seat.now > since + patience_s
+        if late:
+            self._patience_s[what] = min(2 * patience_s, LONGEST_PATIENCE_S)
+        return late
 
     def look_around(self) -> None:
         """See who may lack something."""

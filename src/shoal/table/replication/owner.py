@@ -40,12 +40,20 @@ class Owner:
     """The units of this peer, and who owns the others."""
 
     def __init__(
-        self, seat: Seat, keeper: Keeper, learn: Callable[[Holding], None]
+        self,
+        seat: Seat,
+        keeper: Keeper,
+        learn: Callable[[Holding], None],
+        flush: Callable[[], None],
     ) -> None:
-        """`learn` finds out what a unit has, and then calls `opened`."""
+        """`learn` finds out what a unit has, and then calls `opened`.
+
+        `flush` sends what was read and changed so far to the replicas.
+        """
         self._seat = seat
         self._keeper = keeper
         self._learn = learn
+        self._flush = flush
         self.holdings: dict[int, Holding] = {}
         self.rounds = Rounds(seat, self.holdings)
         # The highest ballot heard of for each unit, and when it was last heard.
@@ -98,6 +106,7 @@ class Owner:
         seat, wanted = self._seat, list(units)
         if not wanted:
             return
+        self._flush()  # What was done in this tenure is told in it.
         ballot = self._next_ballot(wanted)
         for unit in wanted:
             former = self.holdings.get(unit)

@@ -67,7 +67,8 @@ class Replica:
         table.bonds = self.keeper.bonds
         table.note(Birth(remains.birth))
         self._leveller = Leveller(self.seat)
-        self.owner = Owner(self.seat, self.keeper, self._leveller.learn)
+        learn = self._leveller.learn
+        self.owner = Owner(self.seat, self.keeper, learn, self._flush)
         self._leveller.owner = self.owner
         self._decrees = Decrees(self.seat, self.keeper, self._adopt)
         self.roll = Roll(self.seat, self.keeper, self._decrees, host, guest=guest)

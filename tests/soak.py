@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.conformance import fuzz, fuzz_talks
 from tests.end_to_end import campaign, kills
 from tests.simulation.properties import PROPERTIES, Property
+from tests.simulation.records_claims import a_claim_is_ones
 from tests.simulation.records_properties import RECORDS_PROPERTIES
 from tests.simulation.storage_properties import STORAGE_PROPERTIES
 
@@ -42,6 +43,9 @@ def play(holds: Property, seeds: range) -> list[tuple[int, str]]:
     return failed
 
 
+ALL = [*PROPERTIES, *STORAGE_PROPERTIES, *RECORDS_PROPERTIES, a_claim_is_ones]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000)
@@ -50,7 +54,7 @@ def main() -> int:
     chosen = parser.parse_args()
     end, worst = chosen.first + chosen.seeds, 0
     with ProcessPoolExecutor(PROCESSES) as pool:
-        for holds in PROPERTIES + STORAGE_PROPERTIES + RECORDS_PROPERTIES:
+        for holds in ALL:
             if chosen.only not in holds.__name__:
                 continue
             began = time.monotonic()

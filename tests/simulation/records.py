@@ -10,6 +10,7 @@ from itertools import count
 from random import Random
 
 from shoal.core.machine import Emit, PeerId
+from shoal.core.records import Record
 from shoal.core.wire import Codec, Envelope
 from shoal.errors import NoSpace
 from shoal.sim.disk import Crash, SimulatedDisk
@@ -19,7 +20,7 @@ from shoal.table.committer import Committer, Job
 from shoal.table.messages import Ballot
 from shoal.table.protocol import Table
 from shoal.table.records.facts import Answered, Changed, GaveUp, RecordsFact
-from shoal.table.records.messages import Answer, Entry, RecordsMessage, What
+from shoal.table.records.messages import Answer, RecordsMessage, What
 from shoal.table.records.names import unit_of
 from shoal.table.records.protocol import Archive, RecordsEffects
 from shoal.table.recovery import Remains
@@ -53,11 +54,11 @@ class Witness:
     """Sees every record that any board ever has: no two share a version."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, int], Entry] = {}
+        self._seen: dict[tuple[str, int], Record] = {}
 
-    def saw(self, entry: Entry) -> None:
-        before = self._seen.setdefault((entry.id, entry.version), entry)
-        assert before == entry, f"{before} and {entry} were both decided"
+    def saw(self, record: Record) -> None:
+        before = self._seen.setdefault((record.id, record.version), record)
+        assert before == record, f"{before} and {record} were both decided"
 
 
 class Clerk:
@@ -85,7 +86,7 @@ class Clerk:
         town.founded = True
         self.believed: dict[PeerId, int] = {}
         self.waiting: dict[int, Told] = {}
-        self.heard: dict[str, Entry] = {}  # What its watchers were told last.
+        self.heard: dict[str, Record] = {}  # What its watchers were told last.
         self._due = False
 
     # Machine
@@ -131,19 +132,19 @@ class Clerk:
                     self.waiting.pop(request)(answer, now)
                 case Emit(GaveUp(request)):
                     self.waiting.pop(request)(None, now)
-                case Emit(Changed(entry)):
-                    self._hear(entry)
+                case Emit(Changed(record)):
+                    self._hear(record)
         if self.table.unkept and not self._due:
             self._due = True
             self._town.later(self._rng.uniform(0, 0.02), self._commit)
         return effects
 
-    def _hear(self, entry: Entry) -> None:
+    def _hear(self, record: Record) -> None:
         """Watchers hear each change once, in the order of versions."""
-        before = self.heard.get(entry.id)
-        assert before is None or before.version < entry.version, (before, entry)
-        self.heard[entry.id] = entry
-        self._town.witness.saw(entry)
+        before = self.heard.get(record.id)
+        assert before is None or before.version < record.version, (before, record)
+        self.heard[record.id] = record
+        self._town.witness.saw(record)
 
     # Commits
 

@@ -6,7 +6,7 @@ from shoal.table.records import board, protocol, tenures
 from shoal.table.records.board import Board
 from shoal.table.records.desk import Desk
 from shoal.table.records.exchange import Exchange
-from shoal.table.records.messages import Entry, Row
+from shoal.table.records.messages import Entry
 from shoal.table.records.protocol import Archive
 from shoal.table.records.tenures import Tenure
 from tests.simulation import records_properties as hold
@@ -34,9 +34,9 @@ def a_repeated_request_is_taken_for_another(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_older_version_overrides(patch: pytest.MonkeyPatch) -> None:
-    def lacks(self: Board, row: Row) -> bool:
-        held = self._held(row.kind, row.id)
-        return held is None or held.row.version != row.version
+    def lacks(self: Board, kind: str, id_: str, version: int) -> bool:
+        held = self.find(kind, id_)
+        return held is None or held.version != version
 
     patch.setattr(Board, "lacks", lacks)
 

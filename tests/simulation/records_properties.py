@@ -140,7 +140,7 @@ def expect_level(clients: Clients) -> None:
         has = first.get(id_, 0)
         assert has >= version, f"{id_}: {version} was acknowledged, {has} is there"
     for name, clerk in town.clerks.items():
-        heard = {id_: entry.version for id_, entry in clerk.heard.items()}
+        heard = {id_: each.version for id_, each in clerk.heard.items()}
         assert heard == boards[name], f"{name}: {heard} was told of {boards[name]}"
         assert clerk.archive.level, f"{name} does not know that it is level"
 

@@ -3,6 +3,7 @@
 from random import Random
 
 from shoal.core.machine import PeerId
+from shoal.core.records import Record
 from shoal.table.messages import Ballot
 from shoal.table.protocol import Table
 from shoal.table.records.board import Board
@@ -11,10 +12,8 @@ from shoal.table.records.messages import (
     UNITS,
     Answer,
     Ask,
-    Change,
     Declined,
     Done,
-    Entry,
     NotNow,
     What,
 )
@@ -23,8 +22,8 @@ ME, ASKER = PeerId("o"), PeerId("x")
 BALLOT = Ballot(view=1, counter=1, peer=ME, start=1)
 
 
-def entry(id_: str, version: int, body: bytes | None = b"x") -> Entry:
-    return Entry("job", id_, (Change(version, version),), body)
+def record(id_: str, version: int, body: bytes = b"x") -> Record:
+    return Record("job", id_, version, body)
 
 
 class Office:

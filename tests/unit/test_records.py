@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.core.machine import Emit, Send
+from shoal.core.records import Record
 from shoal.core.wire import decoded
 from shoal.errors import MalformedMessage
 from shoal.net.asking import MAX_BODY_BYTES as MAX_POST_BYTES
@@ -46,12 +47,12 @@ from shoal.table.records.messages import (
     What,
     mistake_in,
 )
-from shoal.table.records.names import key_of, name_in, parcels_of, unit_of
+from shoal.table.records.names import key_of, parcels_of, unit_of
 from shoal.table.records.protocol import Archive
 from shoal.table.recovery import Remains
 from shoal.table.slots import slot_of
 from shoal.table.storage import Memory
-from tests.unit.offices import ASKER, BALLOT, ME, Office, entry
+from tests.unit.offices import ASKER, BALLOT, ME, Office, record
 
 DECODER: msgspec.msgpack.Decoder[RecordsMessage] = msgspec.msgpack.Decoder(
     RecordsMessage
@@ -62,7 +63,7 @@ def test_keys_lie_in_the_unit_that_they_are_asked_in() -> None:
     for number in range(500):
         key, unit = key_of("job", f"j{number}"), unit_of("job", f"j{number}")
         assert slot_of(key) >> UNIT_BITS == unit < UNITS <= SLOTS >> UNIT_BITS
-        assert name_in(key) == f"job/j{number}"
+        assert key.endswith(b"}job/j%d" % number)
     parcels = [parcel for unit in range(UNITS) for parcel in parcels_of(unit)]
     assert parcels == list(range(256))
 
@@ -185,36 +186,38 @@ def test_only_the_last_that_were_removed_are_remembered() -> None:
     board = Board(max_removed=3)
     ids = [f"j{n}" for n in range(999) if unit_of("job", f"j{n}") == 5][:9]
     for number, id_ in enumerate(ids):
-        board.learn(entry(id_, number + 1, None))
-    board.learn(entry("kept", 100))
+        board.learn(Record("job", id_, number + 1, b"", removed=True))
+    board.learn(record("kept", 100))
     assert [bool(board.find("job", id_)) for id_ in ids] == [False] * 6 + [True] * 3
     assert board.find("job", "kept")
 
 
 def test_sums_are_of_what_there_is_whatever_the_order() -> None:
-    entries = [entry(f"j{n}", n + 1) for n in range(50)]
+    records = [record(f"j{n}", n + 1) for n in range(50)]
     one, other = Board(), Board()
-    for each in entries:
+    for each in records:
         assert one.learn(each)
-    for each in (entry("j3", 1), *reversed(entries), entry("j3", 1)):
+    for each in (record("j3", 1), *reversed(records), record("j3", 1)):
         other.learn(each)
     assert one.sums == other.sums
     assert any(one.sums)
     assert one.size_bytes == other.size_bytes > 0
-    assert not one.learn(entries[0])
+    assert not one.learn(records[0])
 
 
 def test_the_largest_messages_fit_a_post() -> None:
-    changes = tuple(Change(2**62 - 1, 2**61) for _ in range(MAX_CHANGES))
+    body = bytes(MAX_BODY_BYTES)
+    longest = Record("k" * 24, "i" * 64, 2**62 - 1, body)
+    changes = tuple(Change(2**62 - 1, 2**62 - 1) for _ in range(MAX_CHANGES))
     claim = Claim(2**62 - 1, MAX_CLAIM_S)
-    longest = Entry("k" * 24, "i" * 64, changes, bytes(MAX_BODY_BYTES), claim)
+    entry = Entry(longest.kind, longest.id, longest.version, body, changes, claim)
     board = Board()
-    for each in (entry("a", 1), longest):
+    for each in (record("a", 1), longest):
         board.learn(each)
-    told = [Told(portion) for portion in parcelled([entry("a", 1), longest] * 3)]
-    names = tuple(Name(each.kind, each.id) for each in (entry("a", 1), longest)) * 99
+    told = [Told(portion) for portion in parcelled([record("a", 1), longest] * 3)]
+    names = tuple(Name(each.kind, each.id) for each in (record("a", 1), longest)) * 99
     fetched = Exchange(board).fetch(Fetch(1, names))
-    for message in (*told, fetched):
+    for message in (*told, fetched, Found(2**62 - 1, entry)):
         data = msgspec.msgpack.encode(message)
         assert len(data) < MAX_POST_BYTES
         assert decoded(DECODER, data) == message

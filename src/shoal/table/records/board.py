@@ -5,13 +5,11 @@ on a board was decided, by whoever owned it then. So of two versions the higher 
 the later, whoever tells of it, and a board is late but never wrong.
 """
 
-from collections.abc import Iterator
 from heapq import heappop, heappush
 
-import msgspec
 from xxhash import xxh3_64_intdigest
 
-from shoal.core.wire import decoded
+from shoal.core.records import Record
 from shoal.table.records.messages import (
     MAX_KEPT,
     MAX_RECORDS,
@@ -19,21 +17,12 @@ from shoal.table.records.messages import (
     MAX_TOTAL_BYTES,
     PARCELS,
     UNITS,
-    Entry,
     Row,
 )
-from shoal.table.records.names import parcel_of, parcel_of_name, unit_of
+from shoal.table.records.names import parcel_of, unit_of
 
-encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(Entry)
-
-
-class Held(msgspec.Struct, frozen=True, gc=False):
-    """A line of it; `value` is the record as the table has it."""
-
-    row: Row
-    removed: bool
-    value: bytes
+# What a record takes in memory beside its body: its name, and its place here.
+RECORD_BYTES = 500
 
 
 class Board:
@@ -43,13 +32,13 @@ class Board:
         self, max_removed: int = MAX_REMOVED, max_records: int = MAX_RECORDS
     ) -> None:
         self.sums = [0] * PARCELS
-        self.learned: list[Entry] = []  # Nobody is told yet.
+        self.learned: list[Record] = []  # Nobody is told yet.
         self.size_bytes = 0
         self._size = 0
         self._max_removed = max_removed
         self._max_records = max_records
-        self._parcels: list[dict[str, Held]] = [{} for _ in range(PARCELS)]
-        self._kinds: dict[str, dict[str, Held]] = {}
+        self._parcels: list[dict[str, Record]] = [{} for _ in range(PARCELS)]
+        self._kinds: dict[str, dict[str, Record]] = {}
         # Heaps, one for each unit; some are there again.
         self._removed: list[list[tuple[int, str]]] = [[] for _ in range(UNITS)]
 
@@ -64,76 +53,68 @@ class Board:
         few = self.living < self._max_records
         return few and self.size_bytes < MAX_TOTAL_BYTES
 
-    def learn(self, entry: Entry, value: bytes | None = None) -> bool:
+    def learn(self, record: Record) -> bool:
         """This was decided: take it over if it is newer than what is here."""
-        row = Row(entry.kind, entry.id, entry.version)
-        had = self._held(entry.kind, entry.id)
+        had = self._held(record.kind, record.id)
         full = had is None and self._size >= MAX_KEPT
-        if full or not self.lacks(row):
+        if full or not self.lacks(record.kind, record.id, record.version):
             return False
         if had:
             self._let_go(had)
-        self._take_up(Held(row, entry.body is None, value or encode(entry)))
-        self.learned.append(entry)
+        self._take_up(record)
+        self.learned.append(record)
         return True
 
-    def has(self, name: str, value: bytes) -> bool:
-        """Is it that very value? Quick, and not always right about equal ones."""
-        held = self._parcels[parcel_of_name(name)].get(name)
-        return held is not None and held.value is value
-
-    def all_of(self, kind: str) -> Iterator[Entry]:
+    def all_of(self, kind: str) -> list[Record]:
         """All of a kind that were not removed."""
-        for held in list(self._kinds.get(kind, {}).values()):
-            yield decoded(_decoder, held.value)
+        return list(self._kinds.get(kind, {}).values())
 
-    def find(self, kind: str, id: str) -> Entry | None:  # noqa: A002
+    def find(self, kind: str, id: str) -> Record | None:  # noqa: A002
         """What stands there, removed or not."""
-        held = self._held(kind, id)
-        return decoded(_decoder, held.value) if held else None
+        return self._held(kind, id)
 
     def rows(self, parcel: int) -> list[Row]:
         """What a parcel holds."""
-        return [held.row for held in self._parcels[parcel].values()]
+        held = self._parcels[parcel].values()
+        return [Row(each.kind, each.id, each.version) for each in held]
 
-    def lacks(self, row: Row) -> bool:
+    def lacks(self, kind: str, id: str, version: int) -> bool:  # noqa: A002
         """Is that newer than what is here?"""
-        held = self._held(row.kind, row.id)
-        return held is None or held.row.version < row.version
+        held = self._held(kind, id)
+        return held is None or held.version < version
 
-    def _held(self, kind: str, id: str) -> Held | None:  # noqa: A002
+    def _held(self, kind: str, id: str) -> Record | None:  # noqa: A002
         return self._parcels[parcel_of(kind, id)].get(f"{kind}/{id}")
 
-    def _take_up(self, held: Held) -> None:
-        row = held.row
-        name, parcel = f"{row.kind}/{row.id}", parcel_of(row.kind, row.id)
-        self._parcels[parcel][name] = held
-        self.sums[parcel] ^= _print(row)
-        self.size_bytes += len(held.value)
+    def _take_up(self, record: Record) -> None:
+        parcel = parcel_of(record.kind, record.id)
+        name = f"{record.kind}/{record.id}"
+        self._parcels[parcel][name] = record
+        self.sums[parcel] ^= _print(record)
+        self.size_bytes += RECORD_BYTES + len(record.body)
         self._size += 1
-        if not held.removed:
-            self._kinds.setdefault(row.kind, {})[row.id] = held
+        if not record.removed:
+            self._kinds.setdefault(record.kind, {})[record.id] = record
             return
-        unit = unit_of(row.kind, row.id)
-        heappush(self._removed[unit], (row.version, name))
-        while len(self._removed[unit]) > self._max_removed:
-            version, name = heappop(self._removed[unit])
+        removed = self._removed[unit_of(record.kind, record.id)]
+        heappush(removed, (record.version, name))
+        while len(removed) > self._max_removed:
+            version, name = heappop(removed)
             kind, _, id_ = name.partition("/")
             old = self._held(kind, id_)
-            if old and old.row.version == version:
+            if old and old.version == version:
                 self._let_go(old)
 
-    def _let_go(self, held: Held) -> None:
-        row = held.row
-        parcel = parcel_of(row.kind, row.id)
-        del self._parcels[parcel][f"{row.kind}/{row.id}"]
-        self.sums[parcel] ^= _print(row)
-        self.size_bytes -= len(held.value)
+    def _let_go(self, record: Record) -> None:
+        parcel = parcel_of(record.kind, record.id)
+        del self._parcels[parcel][f"{record.kind}/{record.id}"]
+        self.sums[parcel] ^= _print(record)
+        self.size_bytes -= RECORD_BYTES + len(record.body)
         self._size -= 1
-        if not held.removed:
-            del self._kinds[row.kind][row.id]
+        if not record.removed:
+            del self._kinds[record.kind][record.id]
 
 
-def _print(row: Row) -> int:
-    text = f"{row.kind}/{row.id} {row.version}"
+def _print(record: Record) -> int:
+    text = f"{record.kind}/{record.id} {record.version}"
     return xxh3_64_intdigest(text.encode()) >> 2  # As many bits as travel.

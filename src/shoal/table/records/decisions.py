@@ -110,7 +110,7 @@ def _changed(
 ) -> Decision:
     before = had.changes[1 - MAX_CHANGES :] if had else ()
     changes = (*before, Change(ask.request, version))
-    entry = Entry(ask.what.kind, ask.what.id, changes, body, claim)
+    entry = Entry(ask.what.kind, ask.what.id, version, body, changes, claim)
     return Decision(Done(ask.request, version), entry)
 
 

@@ -12,11 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from shoal.core.machine import PeerId
+from shoal.core.records import Record
 from shoal.core.wire import decoded
 from shoal.table.messages import NEVER
 from shoal.table.protocol import Table
-from shoal.table.records.board import Board, encode
+from shoal.table.records.board import Board
 from shoal.table.records.decisions import Decision, decide
+from shoal.table.records.exchange import record_of
 from shoal.table.records.messages import (
     MAX_REMOVED,
     Answer,
@@ -26,10 +28,12 @@ from shoal.table.records.messages import (
     Found,
     NotNow,
 )
-from shoal.table.records.names import key_of, name_in, unit_of
-from shoal.table.records.tenures import Tenure
+from shoal.table.records.names import key_of, unit_of
+from shoal.table.records.tenures import Head, Tenure
 from shoal.table.slots import slots_of
 
+_encode = msgspec.msgpack.Encoder().encode
+_heads = msgspec.msgpack.Decoder(Head)
 _decoder = msgspec.msgpack.Decoder(Entry)
 
 # At 5,000 changes a second this is longer than anybody asks again.
@@ -51,7 +55,6 @@ class Waiting(Struct):
     answer: Answer
     unit: int
     entry: Entry | None
-    value: bytes
 
 
 class Desk:
@@ -73,7 +76,9 @@ class Desk:
     def opened(self, units: list[int], now: float) -> None:
         """These are ours: whatever was decided of them is to be found out."""
         for unit in units:
-            self._tenures[unit] = Tenure(now, self._stored(unit))
+            stored = self._stored(unit)
+            heads = ((key, decoded(_heads, value)) for key, value in stored)
+            self._tenures[unit] = Tenure(now, heads)
             self._unread[unit] = None
 
     def void(self, now: float) -> None:
@@ -93,7 +98,9 @@ class Desk:
 
     def _stored(self, unit: int) -> Stored:
         slots = (self._table.slots[slot] for slot in slots_of(unit))
-        return [(key, entry.value) for slot in slots for key, entry in slot.items()]
+        every = ((key, entry.value) for slot in slots for key, entry in slot.items())
+        # A log of before records were replicated has keys of another kind.
+        return [each for each in every if each[0].startswith(b"{")]
 
     def read(self) -> None:
         """Look through what has become ours, as anybody else would read it."""
@@ -125,9 +132,9 @@ class Desk:
         decision = self._decide(ask, unit, now)
         if isinstance(decision.answer, NotNow):
             return decision.answer
-        waiting = Waiting(asker, decision.answer, unit, decision.entry, b"")
+        waiting = Waiting(asker, decision.answer, unit, decision.entry)
         if decision.entry:
-            waiting.value = self._put(unit, decision.entry)
+            self._put(unit, decision.entry)
         self._waiting.setdefault(table.rests_on, []).append(waiting)
         self._count += 1
         return None
@@ -139,8 +146,8 @@ class Desk:
         room = not self._table.burdened and self._board.has_room
         return decide(ask, had, self._tenures[unit], now, room=room)
 
-    def _put(self, unit: int, entry: Entry) -> bytes:
-        key, value = key_of(entry.kind, entry.id), encode(entry)
+    def _put(self, unit: int, entry: Entry) -> None:
+        key, value = key_of(entry.kind, entry.id), _encode(entry)
         tenure = self._tenures[unit]
         self._table.put(key, value, NEVER)
         if entry.body is None:
@@ -148,7 +155,6 @@ class Desk:
             rests_on = self._table.rests_on
             tenure.forget(self._drop, MAX_REMOVED)
             self._table.rests_on = rests_on
-        return value
 
     def _drop(self, version: int, key: bytes) -> None:
         """Forget that it was removed, unless it is there again."""
@@ -160,14 +166,14 @@ class Desk:
 
     # What has become safe
 
-    def look(self) -> tuple[list[tuple[PeerId, Told]], list[Entry]]:
+    def look(self) -> tuple[list[tuple[PeerId, Told]], list[Record]]:
         """Answers that may leave, and what was decided here since the last look.
 
         It is on our board by then.
         """
         self._look_at_units()
         told: list[tuple[PeerId, Told]] = []
-        decided: list[Entry] = []
+        decided: list[Record] = []
         for ticket in list(self._waiting):
             fate = self._fate(ticket)
             if fate is not None:
@@ -175,8 +181,10 @@ class Desk:
                     self._count -= 1
                     told.append((waiting.asker, self._told(waiting, fate)))
                     entry = waiting.entry
-                    if entry and not fate and self._board.learn(entry, waiting.value):
-                        decided.append(entry)
+                    if entry and not fate:
+                        record = record_of(entry)
+                        self._board.learn(record)
+                        decided.append(record)
         return told, decided
 
     def _look_at_units(self) -> None:
@@ -189,9 +197,10 @@ class Desk:
                 if fate:
                     self._unread[unit] = None
                     continue
-                for key, value in stored:
-                    if not self._board.has(name_in(key), value):
-                        self._board.learn(decoded(_decoder, value), value)
+                for _, value in stored:
+                    head = decoded(_heads, value)
+                    if self._board.lacks(head.kind, head.id, head.version):
+                        self._board.learn(record_of(decoded(_decoder, value)))
 
     def _fate(self, ticket: int) -> str | None:
         return self._table.fate(ticket) if ticket else ""

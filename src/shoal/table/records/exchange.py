@@ -12,16 +12,18 @@ from itertools import count
 from msgspec import Struct
 
 from shoal.core.machine import PeerId
+from shoal.core.records import Record
 from shoal.table.records.board import Board
 from shoal.table.records.messages import (
-    ENTRIES_BYTES,
+    LINES_BYTES,
     LISTED_ROWS,
-    MAX_ENTRIES,
     MAX_FETCHED,
+    MAX_LINES,
     Compare,
     Entry,
     Fetch,
     Fetched,
+    Line,
     Listing,
     Name,
     Row,
@@ -30,8 +32,8 @@ from shoal.table.records.messages import (
 # A step of a pull that takes longer has failed.
 PATIENCE_S = 2.0
 
-# What an entry weighs beside its body.
-ENTRY_BYTES = 256
+# What a line weighs beside its body.
+LINE_BYTES = 256
 
 
 class Pull(Struct):
@@ -79,14 +81,18 @@ class Exchange:
         if pull is None or pull.number != listing.number or pull.lacking:
             return None
         pull.rest, pull.sure = listing.rest, pull.sure and listing.sure
-        newer = (row for row in listing.rows if self._board.lacks(row))
+        newer = (
+            row
+            for row in listing.rows
+            if self._board.lacks(row.kind, row.id, row.version)
+        )
         pull.lacking = [Name(row.kind, row.id) for row in newer]
         return self._go_on(peer, pull, now)
 
     def fetched(
         self, peer: PeerId, fetched: Fetched, now: float
     ) -> Compare | Fetch | None:
-        """Entries came, and were learned: what to ask next, if anything."""
+        """Lines came, and were learned: what to ask next, if anything."""
         pull = self._pulls.get(peer)
         if pull is None or pull.number != fetched.number or not pull.lacking:
             return None
@@ -135,29 +141,41 @@ class Exchange:
 
     def fetch(self, fetch: Fetch) -> Fetched:
         """What was asked for, as much as a message holds."""
-        entries, weight, answered = list[Entry](), 0, 0
+        lines, weight, answered = list[Line](), 0, 0
         for name in fetch.names:
-            if weight >= ENTRIES_BYTES:
+            if weight >= LINES_BYTES:
                 break
             answered += 1
-            if entry := self._board.find(name.kind, name.id):
-                entries.append(entry)
-                weight += weigh(entry)
-        return Fetched(fetch.number, tuple(entries), answered)
+            if record := self._board.find(name.kind, name.id):
+                lines.append(line_of(record))
+                weight += weigh(record)
+        return Fetched(fetch.number, tuple(lines), answered)
 
 
-def weigh(entry: Entry) -> int:
+def line_of(record: Record) -> Line:
+    """A record as it travels."""
+    body = None if record.removed else record.body
+    return Line(record.kind, record.id, record.version, body)
+
+
+def record_of(line: Line | Entry) -> Record:
+    """A record as it is known."""
+    removed = line.body is None
+    return Record(line.kind, line.id, line.version, line.body or b"", removed)
+
+
+def weigh(record: Record) -> int:
     """What it takes in a message, at most."""
-    return ENTRY_BYTES + len(entry.body or b"")
+    return LINE_BYTES + len(record.body)
 
 
-def parcelled(entries: Iterable[Entry]) -> Iterable[tuple[Entry, ...]]:
-    """Entries in portions of what a message holds."""
-    portion, weight = list[Entry](), 0
-    for entry in entries:
-        portion.append(entry)
-        weight += weigh(entry)
-        if weight >= ENTRIES_BYTES or len(portion) == MAX_ENTRIES:
+def parcelled(records: Iterable[Record]) -> Iterable[tuple[Line, ...]]:
+    """Records in portions of what a message holds."""
+    portion, weight = list[Line](), 0
+    for record in records:
+        portion.append(line_of(record))
+        weight += weigh(record)
+        if weight >= LINES_BYTES or len(portion) == MAX_LINES:
             yield tuple(portion)
             portion, weight = [], 0
     if portion:

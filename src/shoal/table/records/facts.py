@@ -3,7 +3,8 @@
 from msgspec import Struct
 
 from shoal.core.machine import PeerId
-from shoal.table.records.messages import Answer, Entry
+from shoal.core.records import Record
+from shoal.table.records.messages import Answer
 
 
 class Answered(Struct, frozen=True):
@@ -23,7 +24,7 @@ class GaveUp(Struct, frozen=True):
 class Changed(Struct, frozen=True):
     """This stands there now: it was decided."""
 
-    entry: Entry
+    record: Record
 
 
 RecordsFact = Answered | GaveUp | Changed

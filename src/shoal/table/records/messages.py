@@ -69,18 +69,14 @@ class Claim(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Entry(Struct, frozen=True, array_like=True):
-    """A record as it is kept and sent. Without a body it was removed."""
+    """A record as its owners know it. Without a body it was removed."""
 
     kind: Kind
     id: Id
-    changes: Changes
+    version: Version
     body: Body | None
+    changes: Changes
     claim: Claim | None = None
-
-    @property
-    def version(self) -> int:
-        """What it has now."""
-        return self.changes[-1].version
 
     def made_by(self, request: int) -> int | None:
         """Which version that request made, as far as it is remembered."""
@@ -182,17 +178,27 @@ class Vote(Struct, frozen=True, array_like=True, tag=6):
 
 # Boards
 
-# What a message holds of entries: the last may exceed it, so a frame has room.
-ENTRIES_BYTES = 1 << 20
-MAX_ENTRIES = 1024
+# What a message holds of lines: the last may exceed it, so a frame has room.
+LINES_BYTES = 1 << 20
+MAX_LINES = 1024
 
-Entries = Annotated[tuple[Entry, ...], Meta(max_length=MAX_ENTRIES)]
+
+class Line(Struct, frozen=True, array_like=True):
+    """A record as a board has it: what was decided, and not how."""
+
+    kind: Kind
+    id: Id
+    version: Version
+    body: Body | None
+
+
+Lines = Annotated[tuple[Line, ...], Meta(max_length=MAX_LINES)]
 
 
 class Told(Struct, frozen=True, array_like=True, tag=7):
     """These have changed."""
 
-    entries: Entries
+    lines: Lines
 
 
 # Four of each unit. At 100,000 records a parcel is 400 of them: 20 kB to list where one
@@ -255,7 +261,7 @@ class Fetched(Struct, frozen=True, array_like=True, tag=11):
     """What I have of the first so many that you asked for."""
 
     number: Count
-    entries: Entries
+    lines: Lines
     answered: Count
 
 

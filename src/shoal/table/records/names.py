@@ -28,12 +28,7 @@ _TAGS = _tags()
 
 def parcel_of(kind: str, id: str) -> int:  # noqa: A002
     """Which parcel of a board it is in."""
-    return parcel_of_name(f"{kind}/{id}")
-
-
-def parcel_of_name(name: str) -> int:
-    """The same, of the two in one."""
-    return xxh3_64_intdigest(name.encode()) % PARCELS
+    return xxh3_64_intdigest(f"{kind}/{id}".encode()) % PARCELS
 
 
 def unit_of(kind: str, id: str) -> int:  # noqa: A002
@@ -44,11 +39,6 @@ def unit_of(kind: str, id: str) -> int:  # noqa: A002
 def key_of(kind: str, id: str) -> bytes:  # noqa: A002
     """Its key there."""
     return _TAGS[unit_of(kind, id)] + f"{kind}/{id}".encode()
-
-
-def name_in(key: bytes) -> str:
-    """Its kind and id in one, from its key."""
-    return key[key.index(b"}") + 1 :].decode()
 
 
 def parcels_of(unit: int) -> range:

@@ -11,6 +11,7 @@ and lost on its way is missed so long. Where nobody owns, it compares with someb
 """
 
 import math
+from collections.abc import Iterable
 from random import Random
 
 from shoal.core.machine import Effects, Emit, PeerId, Send
@@ -19,7 +20,7 @@ from shoal.table.protocol import Table
 from shoal.table.records.asks import Asked, Asks
 from shoal.table.records.board import Board
 from shoal.table.records.desk import Desk
-from shoal.table.records.exchange import Exchange, parcelled
+from shoal.table.records.exchange import Exchange, parcelled, record_of
 from shoal.table.records.facts import Answered, Changed, GaveUp, RecordsFact
 from shoal.table.records.messages import (
     UNITS,
@@ -31,6 +32,7 @@ from shoal.table.records.messages import (
     Fetch,
     Fetched,
     Found,
+    Line,
     Listing,
     NotNow,
     RecordsMessage,
@@ -224,9 +226,8 @@ class Archive:
                 return [Send(sender, answer)] if answer else []
             case Done() | Found() | Declined() | NotNow():
                 return self._answered(sender, message, now)
-            case Told(entries):
-                for entry in entries:
-                    self.board.learn(entry)
+            case Told(lines):
+                self._learn(lines)
                 return []
             case Compare(_, parcels):
                 units = {parcel // PARCELS_OF_UNIT: None for parcel in parcels}
@@ -239,11 +240,14 @@ class Archive:
                     self._compare_soon(now)
                 return _next(sender, self._exchange.listed(sender, message, now))
             case Fetched():
-                for entry in message.entries:
-                    self.board.learn(entry)
+                self._learn(message.lines)
                 return _next(sender, self._exchange.fetched(sender, message, now))
 
     # Boards
+
+    def _learn(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            self.board.learn(record_of(line))
 
     def _compare_soon(self, now: float) -> None:
         self._compare_at = min(self._compare_at, now + SOON_S)

@@ -24,13 +24,13 @@ from shoal.net.clockwork import Clockwork
 from shoal.table.committer import Committer
 from shoal.table.messages import Ballot, Durability
 from shoal.table.protocol import Table
+from shoal.table.records.exchange import record_of
 from shoal.table.records.facts import Answered, Changed, GaveUp, RecordsFact
 from shoal.table.records.messages import (
     Answer,
     Create,
     Declined,
     Done,
-    Entry,
     Found,
     Read,
     RecordsMessage,
@@ -171,7 +171,7 @@ class RecordsService:
         """What stands there now."""
         answer = await self._ask(Read(kind, id), within_s)
         assert isinstance(answer, Found), "only a read is answered so"
-        return _record(answer.entry) if answer.entry else None
+        return record_of(answer.entry) if answer.entry else None
 
     async def swap(
         self,
@@ -210,12 +210,12 @@ class RecordsService:
 
     def list(self, kind: str) -> list[Record]:
         """All of a kind, from this peer's own board: mostly not a second old."""
-        return [_record(entry) for entry in self._archive.board.all_of(kind)]
+        return self._archive.board.all_of(kind)
 
     def peek(self, kind: str, id: str) -> Record | None:  # noqa: A002
         """What stands there on this peer's own board: mostly not a second old."""
-        entry = self._archive.board.find(kind, id)
-        return None if entry is None or entry.body is None else _record(entry)
+        record = self._archive.board.find(kind, id)
+        return None if record is None or record.removed else record
 
     def watch(
         self, kind: str, listener: Listener, *, snapshot: bool = False
@@ -304,8 +304,8 @@ class RecordsService:
         match effect:
             case Send(to, message):
                 self._post(to, message)
-            case Emit(Changed(entry)):
-                self._tell(_record(entry))
+            case Emit(Changed(record)):
+                self._tell(record)
             case Emit(Answered(request, answer)):
                 if waiter := self._waiting(request):
                     waiter.set_result(answer)
@@ -376,8 +376,3 @@ def _unanswered(owner: PeerId | None) -> ShoalError:
 def _version(answer: Answer) -> int:
     assert isinstance(answer, Done), "only a change is answered so"
     return answer.version
-
-
-def _record(entry: Entry) -> Record:
-    removed = entry.body is None
-    return Record(entry.kind, entry.id, entry.version, entry.body or b"", removed)

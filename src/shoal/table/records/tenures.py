@@ -14,12 +14,11 @@ from heapq import heapify, heappop, heappush
 
 import msgspec
 
-from shoal.core.wire import decoded
 from shoal.table.records.messages import (
-    Changes,
     Entry,
     Id,
     Kind,
+    Version,
 )
 
 # 1.02 / 0.98: the owner's clock may be that much faster than the holder's.
@@ -31,29 +30,28 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
 
     kind: Kind
     id: Id
-    changes: Changes
+    version: Version
     body: msgspec.Raw
 
-
-_heads = msgspec.msgpack.Decoder(Head)
-_NIL = b"\xc0"
+    @property
+    def removed(self) -> bool:
+        """Has it no body?"""
+        return bytes(self.body) == b"\xc0"
 
 
 class Tenure:
     """One unit's."""
 
-    def __init__(self, now: float, stored: Iterable[tuple[bytes, bytes]]) -> None:
-        """`stored`: all keys of the unit and what they have."""
+    def __init__(self, now: float, stored: Iterable[tuple[bytes, Head]]) -> None:
+        """`stored`: all keys of the unit, and what they have."""
         self._began = now
         self._heard: dict[str, float] = {}
         self._highest = 0
         self._removed: list[tuple[int, bytes]] = []
-        for key, value in stored:
-            head = decoded(_heads, value)
-            version = head.changes[-1].version
-            self._highest = max(self._highest, version)
-            if bytes(head.body) == _NIL:
-                self._removed.append((version, key))
+        for key, head in stored:
+            self._highest = max(self._highest, head.version)
+            if head.removed:
+                self._removed.append((head.version, key))
         heapify(self._removed)
 
     def next_version(self) -> int:

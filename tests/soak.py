@@ -20,6 +20,7 @@ from tests.end_to_end import campaign, kills
 from tests.simulation.peers_properties import PEERS_PROPERTIES
 from tests.simulation.peers_weather import PEERS_WEATHER
 from tests.simulation.properties import PROPERTIES, Property
+from tests.simulation.records_claims import a_claim_is_ones
 from tests.simulation.records_properties import RECORDS_PROPERTIES
 from tests.simulation.storage_properties import STORAGE_PROPERTIES
 
@@ -36,6 +37,7 @@ KILLS, WRITES_A_KILL = 100, 10_000
 EVERY: list[tuple[Property, int]] = [
     *((holds, 1) for holds in PROPERTIES + STORAGE_PROPERTIES + RECORDS_PROPERTIES),
     *((holds, PEERS_TIMES) for holds in PEERS_PROPERTIES + PEERS_WEATHER),
+    (a_claim_is_ones, 1),
 ]
 
 # Small enough that both processors are busy to the end.

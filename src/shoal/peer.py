@@ -103,7 +103,7 @@ class Peer:
             "members_alive": self.members_service.size,
             "links": len(self.links.connected()),
             "connections": self.reception.inside,
-            "keeper": self.records.keeper,
+            "records": self.records.size,
             "keys": self.table_service.table.size,
             "storage": self._settings.storage,
             "durability": self._settings.durability,
@@ -186,6 +186,7 @@ class Peer:
         )
         self.members_service.start()
         self._reachability.start(settings.members.notice_s / 2)
+        await self.records.take_up()
         await self.flow.start(settings.data)
         await self.catalogs.start()
 
@@ -258,9 +259,10 @@ class Peer:
             durability=self._settings.durability,
             wires=self,
             fail=self.fail,
+            host=self._host,
         )
         alone = not self._settings.join and not self._home.contacts()
-        self.records.start(int(self._started), founding=alone)
+        self.records.start(founding=alone)
         self.links.on_post(RECORDS, self.records.posted)
 
     def _make_flow(self) -> None:
@@ -385,7 +387,7 @@ class Peer:
             self.flow.lost(fact.peer)
         if isinstance(fact, MemberFound):
             self.links.expect(fact.profile.peer)
-            self.records.found(fact.profile.peer, fact.profile.since)
+            self.records.found(fact.profile.peer)
             if self.replication:
                 self.replication.found(fact.profile.peer)
         if isinstance(fact, MemberFound | MemberLost | MemberLeft):

@@ -41,7 +41,8 @@ async def answer(peer: Peer, do: str, **named: Any) -> Any:
             return dict(zip(named["ids"], versions, strict=True))
         case "list":
             return {each.id: each.version for each in peer.records.list("job")}
-    return {"members": peer.members_service.size, "keeper": peer.records.keeper}
+    records = peer.records
+    return {"owner": records.owner("job", "j0"), "copies_on": records.copies_on}
 
 
 def say(what: Any) -> None:

@@ -46,16 +46,19 @@ class Town:
         del self.peers[number]
         await self._stacks.pop(number).aclose()
 
-    def keeper(self) -> int:
+    def owner(self, id_: str) -> int | None:
+        """Who decides about that one, if all agree."""
         names = {peer.name: n for n, peer in self.peers.items()}
-        [name] = {peer.records.keeper for peer in self.peers.values()}
-        return names[name]
+        said = {peer.records.owner("job", id_) for peer in self.peers.values()}
+        [name] = said if len(said) == 1 else [None]
+        return names.get(name) if name else None
 
     def agreed(self) -> bool:
+        """Has everybody found everybody, and do all keep copies?"""
         sizes = {peer.members_service.size for peer in self.peers.values()}
-        keepers = {peer.records.keeper for peer in self.peers.values()}
-        alive = {peer.name for peer in self.peers.values()}
-        return sizes == {len(self.peers)} and len(keepers) == 1 and keepers <= alive
+        level = all(peer.records.level for peer in self.peers.values())
+        copies = {peer.records.copies_on for peer in self.peers.values()}
+        return sizes == copies == {len(self.peers)} and level
 
 
 @asynccontextmanager
@@ -162,20 +165,17 @@ def test_no_client_of_the_table_sees_records(tmp_path: Path) -> None:
     run(main())
 
 
-def test_all_is_there_after_the_keeper_was_restarted(tmp_path: Path) -> None:
+def test_all_is_there_after_a_peer_was_restarted(tmp_path: Path) -> None:
     async def main() -> None:
         async with town(tmp_path, 3) as built:
             made = {
                 f"j{n}": await built.peers[n % 3].records.create("job", f"j{n}", b"x")
                 for n in range(50)
             }
-            keeper = built.keeper()
-            await built.down(keeper)
-            await built.up(keeper)
-            await until(built.agreed)
-            assert built.keeper() != keeper, "who begins anew is young"
+            await built.down(0)
+            await built.up(0)
             await until(lambda: all_have(built, made))
-            asker = built.peers[keeper].records
+            asker = built.peers[0].records
             version = await asker.swap("job", "j0", made["j0"], b"y")
             await until(lambda: all_have(built, {**made, "j0": version}))
 
@@ -189,12 +189,12 @@ def test_all_is_there_after_everybody_was_restarted(tmp_path: Path) -> None:
         async with town(tmp_path, 2) as built:
             found = await built.peers[1].records.read("job", "a")
             assert found == Record("job", "a", version, b"1")
-            assert all_have(built, {"a": version})
+            await until(lambda: all_have(built, {"a": version}))
 
     run(main())
 
 
-def test_another_serves_when_the_keeper_is_gone(tmp_path: Path) -> None:
+def test_others_serve_when_an_owner_is_gone(tmp_path: Path) -> None:
     async def main() -> None:
         async with town(tmp_path, 5) as built:
             made = {
@@ -202,9 +202,10 @@ def test_another_serves_when_the_keeper_is_gone(tmp_path: Path) -> None:
                 for n in range(40)
             }
             await until(lambda: all_have(built, made))
-            keeper = built.keeper()
-            going = asyncio.ensure_future(built.down(keeper))
-            asker = next(p for n, p in built.peers.items() if n != keeper).records
+            gone = built.owner("j40")
+            assert gone is not None
+            going = asyncio.ensure_future(built.down(gone))
+            asker = next(p for n, p in built.peers.items() if n != gone).records
             for n in range(40, 80):  # Nobody notices but by the time it takes.
                 made[f"j{n}"] = await asker.create("job", f"j{n}", b"x")
             await going
@@ -213,14 +214,68 @@ def test_another_serves_when_the_keeper_is_gone(tmp_path: Path) -> None:
     run(main())
 
 
-def test_who_finds_no_keeper_is_told_that_nobody_knows(tmp_path: Path) -> None:
+def test_who_hears_nothing_from_an_owner_is_told_that_nobody_knows(
+    tmp_path: Path,
+) -> None:
     async def main() -> None:
         async with town(tmp_path, 2) as built:
-            keeper = built.keeper()
-            asker = built.peers[1 - keeper].records
-            link = built.peers[keeper].links
+            owner = built.owner("a")
+            assert owner is not None
+            asker = built.peers[1 - owner].records
+            link = built.peers[owner].links
             link.on_post("records", lambda *_: None)  # It hears, and does nothing.
-            with pytest.raises(Unknown, match=built.peers[keeper].name):
+            with pytest.raises(Unknown, match=built.peers[owner].name):
                 await asker.create("job", "a", b"1", within_s=0.5)
+
+    run(main())
+
+
+def test_a_claim_is_one_peers_until_it_ends(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with town(tmp_path, 3) as built:
+            one, other, third = (built.peers[n].records for n in range(3))
+            version = await one.create("job", "a", b"1")
+            token = await one.claim("job", "a", 60)
+            assert token > version
+            with pytest.raises(Conflict, match="claimed for"):
+                await other.claim("job", "a", 60)
+            assert await one.claim("job", "a", 60, token=token) == token
+            version = await one.swap("job", "a", token, b"2", token=token)
+            await one.claim("job", "a", 0, token=token)
+            later = await other.claim("job", "a", 0.2)
+            assert later > version
+            with pytest.raises(Conflict, match="has ended"):
+                await one.swap("job", "a", later, b"3", token=token)
+            async with asyncio.timeout(WITHIN_S):
+                while True:  # It ends by itself.
+                    try:
+                        last = await third.claim("job", "a", 60)
+                        break
+                    except Conflict:
+                        await asyncio.sleep(0.05)
+            assert last > later
+            with pytest.raises(Conflict, match="has ended"):
+                await other.claim("job", "a", 60, token=later)
+
+    run(main())
+
+
+def test_a_watcher_is_told_what_there_is_and_then_each_change(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with town(tmp_path, 2) as built:
+            one, other = (built.peers[n].records for n in range(2))
+            made = [await one.create("job", f"j{n}", b"x") for n in range(3)]
+            await until(lambda: len(other.list("job")) == 3)
+            heard: list[Record] = []
+            stop = other.watch("job", heard.append, snapshot=True)
+            assert sorted(each.id for each in heard) == ["j0", "j1", "j2"]
+            later = await one.swap("job", "j1", made[1], b"y")
+            await one.swap("job", "j1", later, None)
+            await until(lambda: len(heard) == 5)
+            assert [each.removed for each in heard[3:]] == [False, True]
+            stop()
+            await one.create("job", "j4", b"x")
+            await until(lambda: len(other.list("job")) == 3)
+            assert len(heard) == 5
 
     run(main())

@@ -1,28 +1,31 @@
 """Faults to plant in records, each of which the tests must find."""
 
-from collections.abc import Iterable
-
 import pytest
 
-from shoal.core.machine import PeerId
-from shoal.table.records import protocol
+from shoal.table.records import board, protocol, tenures
+from shoal.table.records.board import Board
 from shoal.table.records.desk import Desk
-from shoal.table.records.messages import Answer, Ask, Entry, Row
-from shoal.table.records.protocol import Archive, RecordsEffects
-from shoal.table.records.shelf import Shelf
+from shoal.table.records.exchange import Exchange
+from shoal.table.records.messages import Entry
+from shoal.table.records.protocol import Archive
+from shoal.table.records.tenures import Tenure
 from tests.simulation import records_properties as hold
 from tests.simulation.plants import Plant
 from tests.simulation.properties import Property
+from tests.simulation.records_claims import a_claim_is_ones
 
 
 def answered_before_it_is_safe(patch: pytest.MonkeyPatch) -> None:
-    honest = Desk.take
+    patch.setattr(Desk, "_fate", lambda *_: "")
 
-    def hasty(self: Desk, asker: PeerId, ask: Ask) -> Answer | None:
-        answer = honest(self, asker, ask)
-        return answer or self._waiting.pop().answer
 
-    patch.setattr(Desk, "take", hasty)
+def a_lost_batch_counts_as_safe(patch: pytest.MonkeyPatch) -> None:
+    honest = Desk._fate
+
+    def fate(self: Desk, ticket: int) -> str | None:
+        return None if honest(self, ticket) is None else ""
+
+    patch.setattr(Desk, "_fate", fate)
 
 
 def a_repeated_request_is_taken_for_another(patch: pytest.MonkeyPatch) -> None:
@@ -31,65 +34,78 @@ def a_repeated_request_is_taken_for_another(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_older_version_overrides(patch: pytest.MonkeyPatch) -> None:
-    def learn(self: Shelf, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self.put(entry)
+    def lacks(self: Board, kind: str, id_: str, version: int) -> bool:
+        held = self.find(kind, id_)
+        return held is None or held.version != version
 
-    patch.setattr(Shelf, "learn", learn)
+    patch.setattr(Board, "lacks", lacks)
 
 
-def copies_are_not_compared(patch: pytest.MonkeyPatch) -> None:
+def boards_are_not_compared(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(protocol, "COMPARE_S", 1e9)
+    patch.setattr(Archive, "_compare_soon", lambda *_: None)
 
 
 def what_was_removed_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    honest = Shelf.forget_removed
-
-    def forget(self: Shelf) -> None:
-        self._max_removed = 0
-        honest(self)
-
-    patch.setattr(Shelf, "forget_removed", forget)
+    patch.setattr(board.Board.__init__, "__defaults__", (0, 100))
 
 
-def who_names_another_tenure_is_served(patch: pytest.MonkeyPatch) -> None:
-    honest = Archive._asked
-
-    def serve(self: Archive, asker: PeerId, ask: Ask, now: float) -> RecordsEffects:
-        named = next(iter(self._reigns), ask.tenure)
-        return honest(self, asker, Ask(named, ask.request, ask.what), now)
-
-    patch.setattr(Archive, "_asked", serve)
+def what_was_decided_before_is_not_looked_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Desk, "_look_at_units", lambda self: self._reading.clear())
 
 
-def a_keeper_that_resigns_tells_no_more(patch: pytest.MonkeyPatch) -> None:
-    honest = Archive._settle
+def versions_begin_anew_with_each_owner(patch: pytest.MonkeyPatch) -> None:
+    honest = Tenure.__init__
 
-    def settle(self: Archive, effects: RecordsEffects) -> RecordsEffects:
-        if not self.keeping:
-            self.shelf.decided.clear()
-        return honest(self, effects)
+    def begin(self: Tenure, now: float, stored: object) -> None:
+        honest(self, now, [])
 
-    patch.setattr(Archive, "_settle", settle)
+    patch.setattr(Tenure, "__init__", begin)
 
 
 def nothing_is_pulled(patch: pytest.MonkeyPatch) -> None:
-    def lacks(_: Shelf, __: Row) -> bool:
-        return False
-
-    patch.setattr(Shelf, "lacks", lacks)
+    patch.setattr(Exchange, "listed", lambda *_: None)
 
 
-ONE, LEVEL, CALM = hold.RECORDS_PROPERTIES
+def a_new_owner_waits_for_no_holder(patch: pytest.MonkeyPatch) -> None:
+    honest = Tenure.left_s
+
+    def left_s(self: Tenure, entry: Entry, now: float) -> float:
+        heard = f"{entry.kind}/{entry.id}" in self._heard
+        return honest(self, entry, now) if heard else 0.0
+
+    patch.setattr(Tenure, "left_s", left_s)
+
+
+def a_claim_ends_before_its_time(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tenures, "DRIFT", 0.9)
+
+
+def a_renewal_is_not_minded(patch: pytest.MonkeyPatch) -> None:
+    honest = Tenure.hear
+
+    def hear(self: Tenure, entry: Entry, now: float) -> None:
+        if f"{entry.kind}/{entry.id}" not in self._heard:
+            honest(self, entry, now)
+
+    patch.setattr(Tenure, "hear", hear)
+
+
+ONE, FULL = hold.RECORDS_PROPERTIES
+CLAIM = a_claim_is_ones
 
 # Each fault with the properties that must find it.
 RECORDS_PLANTS: list[tuple[Plant, list[Property]]] = [
     (answered_before_it_is_safe, [ONE]),
+    (a_lost_batch_counts_as_safe, [ONE]),
     (a_repeated_request_is_taken_for_another, [ONE]),
-    (an_older_version_overrides, [LEVEL]),
-    (copies_are_not_compared, [LEVEL]),
-    (what_was_removed_is_forgotten, [LEVEL]),
-    (who_names_another_tenure_is_served, [CALM]),
-    (a_keeper_that_resigns_tells_no_more, [CALM]),
-    (nothing_is_pulled, [LEVEL]),
+    (an_older_version_overrides, [ONE]),
+    (boards_are_not_compared, [ONE]),
+    (what_was_removed_is_forgotten, [ONE]),
+    (what_was_decided_before_is_not_looked_for, [ONE]),
+    (versions_begin_anew_with_each_owner, [ONE]),
+    (nothing_is_pulled, [ONE]),
+    (a_new_owner_waits_for_no_holder, [CLAIM]),
+    (a_claim_ends_before_its_time, [CLAIM]),
+    (a_renewal_is_not_minded, [CLAIM]),
 ]

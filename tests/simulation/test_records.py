@@ -5,6 +5,7 @@ import pytest
 from tests.simulation.plants import Plant
 from tests.simulation.playing import find, hold, named
 from tests.simulation.properties import Property
+from tests.simulation.records_claims import a_claim_is_ones
 from tests.simulation.records_plants import RECORDS_PLANTS
 from tests.simulation.records_properties import RECORDS_PROPERTIES
 
@@ -14,7 +15,7 @@ SHARE_S = 3.0
 PATIENCE_SEEDS = 500
 
 
-@pytest.mark.parametrize("holds", RECORDS_PROPERTIES, ids=named)
+@pytest.mark.parametrize("holds", [*RECORDS_PROPERTIES, a_claim_is_ones], ids=named)
 def test_holds(holds: Property) -> None:
     hold(holds, SHARE_S)
 

@@ -1,7 +1,7 @@
 """Flow on several peers in one process: real workers and records, and plain calls.
 
-All peers ask one keeper. The wires are calls that a test may cut: whoever is cut off is
-not present, and is neither asked nor told.
+One who is not among the peers keeps the records. The wires are calls that a test may
+cut: whoever is cut off is not present, and is neither asked nor told.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Take = Callable[[PeerId, Raw], None]
 
 
 class Silent:
-    """The keeper is alone: it tells nobody."""
+    """Who keeps the records is alone, and tells nobody."""
 
     def post(self, to: PeerId, topic: str, body: bytes) -> None:
         raise AssertionError("to nobody")
@@ -148,7 +148,7 @@ async def house(
         wires=Silent(),
         fail=bugs.append,
     )
-    keeper.start(1, founding=True)
+    keeper.start(founding=True)
     made = House(root, around(keeper), bugs)
     try:
         yield made

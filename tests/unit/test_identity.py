@@ -172,4 +172,7 @@ def test_contacts_are_kept_few_and_rewritten_only_when_they_change(
     assert len(home.contacts()) == 64
     stored = json.loads((tmp_path / "contacts.json").read_text())
     assert stored["addresses"][0] == "lab:1"
+    home.remember([join("new", 1)])  # All others are away, and may come back.
+    assert home.contacts()[:2] == ["new:1", "lab:1"]
+    assert len(home.contacts()) == 64
     home.close()

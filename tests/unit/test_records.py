@@ -1,4 +1,4 @@
-"""Records: interleavings that luck finds too rarely, limits, and hostile bytes."""
+"""Records: rules and interleavings that luck finds rarely, limits, hostile bytes."""
 
 from contextlib import suppress
 from random import Random
@@ -8,20 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.core.machine import Emit, PeerId, Send
+from shoal.core.machine import Emit, Send
+from shoal.core.records import Record
 from shoal.core.wire import decoded
 from shoal.errors import MalformedMessage
 from shoal.net.asking import MAX_BODY_BYTES as MAX_POST_BYTES
-from shoal.table.messages import Ballot
+from shoal.table.committer import Committer
+from shoal.table.messages import SLOTS, UNIT_BITS, Ballot
 from shoal.table.protocol import Table
+from shoal.table.records.asks import Asks
+from shoal.table.records.board import Board
 from shoal.table.records.desk import Desk
 from shoal.table.records.exchange import Exchange, parcelled
 from shoal.table.records.facts import Answered, RecordsFact
 from shoal.table.records.messages import (
     MAX_BODY_BYTES,
     MAX_CHANGES,
+    MAX_CLAIM_S,
+    MAX_REMOVED,
+    UNITS,
     Ask,
     Change,
+    Claim,
     Compare,
     Create,
     Declined,
@@ -30,225 +38,239 @@ from shoal.table.records.messages import (
     Fetch,
     Found,
     Name,
+    NotNow,
     Read,
     RecordsMessage,
     Swap,
+    Take,
     Told,
-    above,
-    first_of,
+    What,
     mistake_in,
-    tenure_of,
 )
-from shoal.table.records.protocol import Archive, RecordsEffects
-from shoal.table.records.shelf import Shelf
-
-OLD, NEXT, ASKER = PeerId("o"), PeerId("n"), PeerId("x")
-AGES = {OLD: 1, NEXT: 2, ASKER: 3}
+from shoal.table.records.names import key_of, parcels_of, unit_of
+from shoal.table.records.protocol import Archive
+from shoal.table.recovery import Remains
+from shoal.table.slots import slot_of
+from shoal.table.storage import Memory
+from tests.unit.offices import ASKER, BALLOT, ME, Office, record
 
 DECODER: msgspec.msgpack.Decoder[RecordsMessage] = msgspec.msgpack.Decoder(
     RecordsMessage
 )
 
 
-def shelf_of(*, logged: bool = False, max_removed: int = 100) -> Shelf:
-    ballot = Ballot(view=1, counter=1, peer=OLD, start=1)
-    return Shelf(Table(ballot, Random(1), logged=logged), max_removed)
+def test_keys_lie_in_the_unit_that_they_are_asked_in() -> None:
+    for number in range(500):
+        key, unit = key_of("job", f"j{number}"), unit_of("job", f"j{number}")
+        assert slot_of(key) >> UNIT_BITS == unit < UNITS <= SLOTS >> UNIT_BITS
+        assert key.endswith(b"}job/j%d" % number)
+    parcels = [parcel for unit in range(UNITS) for parcel in parcels_of(unit)]
+    assert parcels == list(range(256))
 
 
-def entry(id_: str, version: int, body: bytes | None = b"x") -> Entry:
-    return Entry("job", id_, (Change(version, version),), body)
+def test_a_request_for_another_tenure_is_not_carried_out() -> None:
+    office = Office()
+    late = Ask(Ballot(1, 0, ME, 1), 7, False, Create("job", "a", b"1"))
+    assert office.desk.take(ASKER, late, 0) == NotNow(7)
+    assert office.ask(8, Read("job", "a")) == Found(8, None)
 
 
-class Post:
-    """Three peers, and letters between them that are delivered when a test says so."""
-
-    def __init__(self) -> None:
-        self.peers: dict[PeerId, Archive] = {}
-        self.letters: list[tuple[PeerId, PeerId, RecordsMessage]] = []
-        self.facts: list[RecordsFact] = []
-        for name, since in AGES.items():
-            table = Table(Ballot(1, 1, name, 1), Random(since), logged=False)
-            self.peers[name] = Archive(
-                name, since, table, rng=Random(since), now=0, founding=True
-            )
-
-    def take(self, sender: PeerId, effects: RecordsEffects) -> None:
-        for effect in effects:
-            if isinstance(effect, Send):
-                self.letters.append((sender, effect.to, effect.message))
-            elif isinstance(effect, Emit):
-                self.facts.append(effect.fact)
-
-    def meet(self, one: PeerId, other: PeerId, now: float) -> None:
-        self.take(one, self.peers[one].found(other, AGES[other], now))
-
-    def lose(self, one: PeerId, other: PeerId, now: float) -> None:
-        self.take(one, self.peers[one].gone(other, now))
-
-    def deliver(self, *between: PeerId, now: float) -> None:
-        """Everything between these, until nothing is left."""
-        while mine := [each for each in self.letters if {*each[:2]} <= {*between}]:
-            self.letters.remove(mine[0])
-            sender, to, message = mine[0]
-            self.take(to, self.peers[to].receive(sender, message, now))
-
-    def deliver_one(self, sender: PeerId, to: PeerId, now: float) -> None:
-        letter = next(each for each in self.letters if each[:2] == (sender, to))
-        self.letters.remove(letter)
-        self.take(to, self.peers[to].receive(sender, letter[2], now))
-
-    def ask(self, asker: PeerId, number: int, what: object, now: float) -> None:
-        assert isinstance(what, Create | Read | Swap)
-        self.take(asker, self.peers[asker].ask(number, what, now, 10))
-
-    def answer(self, number: int) -> object:
-        """What that request was told, if anything."""
-        for fact in self.facts:
-            if isinstance(fact, Answered) and fact.request == number:
-                return fact.answer
-        return None
+def test_only_whoever_was_asked_last_may_answer() -> None:
+    """What the first declined late, the second may do."""
+    asks = Asks()
+    asks.begin(7, Create("job", "a", b"1"), 0, 10)
+    [(_, asked)] = asks.due(0)
+    asked.goes_to(ME, BALLOT)
+    asked.goes_to(ME, BALLOT)
+    assert not asked.again
+    asked.goes_to(ASKER, Ballot(1, 2, ASKER, 1))
+    assert asked.again
+    assert not asks.answered(7, ME)
+    assert asks.answered(7, ASKER)
+    assert not asks.answered(7, ASKER)
 
 
-def test_a_keeper_that_is_back_serves_nobody_from_before() -> None:
-    post = Post()
-    post.meet(NEXT, ASKER, 0)  # o is cut off.
-    post.meet(ASKER, NEXT, 0)
-    for name in (OLD, NEXT, ASKER):
-        post.take(name, post.peers[name].wake(0))
-    post.deliver(NEXT, ASKER, now=0)
-    post.ask(ASKER, 1, Create("job", "a", b"1"), 1)
-    post.deliver(NEXT, ASKER, now=1)
-    assert isinstance(post.answer(1), Done)
-
-    post.meet(OLD, ASKER, 2)  # o is back, and pulls from x, that has not noticed.
-    post.deliver_one(OLD, ASKER, 2)
-    post.ask(ASKER, 2, Create("job", "b", b"2"), 2)
-    post.deliver(NEXT, ASKER, now=2)
-    assert isinstance(post.answer(2), Done)
-
-    post.deliver_one(ASKER, OLD, 2)  # What x knew before.
-    post.meet(ASKER, OLD, 3)
-    post.ask(ASKER, 3, Read("job", "b"), 3)
-    post.deliver(OLD, ASKER, now=3)
-    post.take(ASKER, post.peers[ASKER].wake(4))  # It asks again.
-    post.deliver(OLD, ASKER, now=4)
-    found = post.answer(3)
-    assert isinstance(found, Found)
-    assert found.entry
-    assert found.entry.body == b"2"
+def test_a_repeat_at_the_next_owner_has_the_same_answer() -> None:
+    office = Office()
+    create = Create("job", "a", b"1")
+    first = version = office.done(7, create)
+    for number in range(MAX_CHANGES - 1):
+        version = office.done(100 + number, Swap("job", "a", version, b"2"))
+    following = Desk(office.table, office.board)  # It remembers no answers.
+    following.opened(list(range(UNITS)), 0)
+    office.desk = following
+    assert office.done(7, create, again=True) == first
 
 
-def test_a_repeat_at_the_next_keeper_has_the_same_answer() -> None:
-    shelf = shelf_of()
-    first = Desk(shelf, Random(1))
-    first.reign(0)
-    ask = Ask(0, 7, Create("job", "a", b"1"))
-    answer = first.take(ASKER, ask)
-    assert isinstance(answer, Done)
-    nearly = MAX_CHANGES - 1
-    for number in range(nearly):
-        had = shelf.find("job", "a")
-        assert had
-        swap = Ask(0, 100 + number, Swap("job", "a", had.version, b"2"))
-        assert isinstance(first.take(ASKER, swap), Done)
-    second = Desk(shelf, Random(2))
-    second.reign(0)
-    assert second.take(ASKER, ask) == answer
+def test_who_was_forgotten_by_the_record_is_told_that_nobody_knows() -> None:
+    office = Office()
+    create = Create("job", "a", b"1")
+    version = office.done(7, create)
+    for number in range(MAX_CHANGES):
+        version = office.done(100 + number, Swap("job", "a", version, b"2"))
+    office.desk = Desk(office.table, office.board)
+    office.desk.opened(list(range(UNITS)), 0)
+    assert office.declined(7, create, again=True) == "Unanswered"
+    assert office.declined(9, Swap("job", "a", 1, b"3"), again=True) == "Unanswered"
+    assert office.declined(10, Create("job", "a", b"4")) == "Exists"
+    assert office.declined(11, Swap("job", "a", 1, b"5")) == "Conflict"
+    assert office.done(12, Swap("job", "a", version, b"6"), again=True) > version
 
 
 def test_a_full_disk_takes_back_what_nobody_was_told() -> None:
-    shelf = shelf_of(logged=True)
-    desk = Desk(shelf, Random(1))
-    desk.reign(0)
-    ask = Ask(0, 7, Create("job", "a", b"1"))
-    assert desk.take(ASKER, ask) is None
-    assert list(shelf.all_of("job")) == []
-    last = shelf.table.refused()
-    shelf.refused()
-    [(asker, answer)] = desk.released(0, last, "NOSPACE the disk is full")
+    office = Office(logged=True)
+    ask = Ask(BALLOT, 7, False, Create("job", "a", b"1"))
+    assert office.desk.take(ASKER, ask, 0) is None
+    assert office.look() == []
+    assert list(office.board.all_of("job")) == []
+    office.table.refused("NOSPACE the disk is full")
+    office.desk.void(0)
+    [(asker, answer)] = office.look()
     assert asker == ASKER
     assert isinstance(answer, Declined)
     assert answer.error == "NoSpace"
-    assert shelf.find("job", "a") is None
-    assert desk.take(ASKER, ask) == answer, "told it was not done: it stays so"
+    assert office.board.find("job", "a") is None
+    assert office.ask(7, Create("job", "a", b"1")) == answer, "it stays so"
 
 
 def test_a_full_disk_takes_nothing_back_that_was_safe() -> None:
-    shelf = shelf_of(logged=True)
-    desk = Desk(shelf, Random(1))
-    desk.reign(0)
-    ask = Ask(0, 7, Create("job", "a", b"1"))
-    desk.take(ASKER, ask)
-    first = shelf.table.take()
+    office = Office(logged=True)
+    office.desk.take(ASKER, Ask(BALLOT, 7, False, Create("job", "a", b"")), 0)
+    first = office.table.take()
     assert first
-    desk.take(ASKER, Ask(0, 8, Create("job", "b", b"1")))
-    desk.take(ASKER, ask)  # It is asked again before it is safe.
-    shelf.table.committed(first.ticket)
-    told = desk.released(first.ticket, 0, "")
-    assert [type(answer) for _, answer in told] == [Done, Done]
-    shelf.table.take()
-    told = desk.released(0, shelf.table.refused(), "NOSPACE the disk is full")
+    office.desk.take(ASKER, Ask(BALLOT, 8, False, Create("job", "b", b"")), 0)
+    office.desk.take(ASKER, Ask(BALLOT, 7, False, Create("job", "a", b"")), 0)
+    office.table.committed(first.ticket)
+    told = office.look()
+    assert [(answer.request, type(answer)) for _, answer in told] == [(7, Done)] * 2
+    office.table.refused("NOSPACE the disk is full")
+    told = office.look()
     assert [(answer.request, type(answer)) for _, answer in told] == [(8, Declined)]
 
 
 def test_records_are_refused_beyond_their_number() -> None:
-    desk = Desk(shelf_of(), Random(1), max_records=2)
-    desk.reign(0)
-    answers = [
-        desk.take(ASKER, Ask(0, n, Create("job", f"j{n}", b""))) for n in range(1, 4)
-    ]
-    assert [type(each) for each in answers] == [Done, Done, Declined]
+    office = Office(board=Board(max_records=2))
+    for number in (1, 2):
+        office.done(number, Create("job", f"j{number}", b""))
+    assert office.declined(3, Create("job", "j3", b"")) == "Overloaded"
+    again = office.ask(3, Create("job", "j4", b""), again=True)
+    assert isinstance(again, Declined), "it was told so, and stays so"
+    unheard = office.ask(4, Create("job", "j4", b""), again=True)
+    assert unheard == NotNow(4), "an earlier owner may have done it"
+
+
+def test_versions_rise_past_what_is_forgotten() -> None:
+    office = Office()
+    made = office.done(1, Create("job", "a", b""))
+    last = office.done(2, Swap("job", "a", made, None))
+    unit = unit_of("job", "a")
+    neighbours = (f"j{n}" for n in range(10**6) if unit_of("job", f"j{n}") == unit)
+    for number, name in zip(range(MAX_REMOVED + 5), neighbours, strict=False):
+        made = office.done(10 + 2 * number, Create("job", name, b""))
+        office.done(11 + 2 * number, Swap("job", name, made, None))
+    assert office.table.size == MAX_REMOVED
+    assert office.table.find(key_of("job", "a")) is None, "it is forgotten"
+    assert office.done(3, Create("job", "a", b"")) > last
+    restarted = Desk(office.table, office.board)
+    restarted.opened([unit], 0)
+    office.desk = restarted
+    stands = office.board.find("job", "a")
+    assert stands
+    assert office.done(4, Create("job", name, b"")) > stands.version
+
+
+# Boards
 
 
 def test_only_the_last_that_were_removed_are_remembered() -> None:
-    shelf = shelf_of(max_removed=3)
-    shelf.learn(entry(f"j{n}", n + 1, None) for n in range(9))
-    shelf.learn([entry("kept", 100)])
-    shelf.forget_removed()
-    assert shelf.table.size == 4
-    assert shelf.safe("job", "j5") is None
-    assert shelf.safe("job", "j6")
+    board = Board(max_removed=3)
+    ids = [f"j{n}" for n in range(999) if unit_of("job", f"j{n}") == 5][:9]
+    for number, id_ in enumerate(ids):
+        board.learn(Record("job", id_, number + 1, b"", removed=True))
+    board.learn(record("kept", 100))
+    assert [bool(board.find("job", id_)) for id_ in ids] == [False] * 6 + [True] * 3
+    assert board.find("job", "kept")
 
 
 def test_sums_are_of_what_there_is_whatever_the_order() -> None:
-    entries = [entry(f"j{n}", n + 1) for n in range(50)]
-    one, other = shelf_of(), shelf_of()
-    one.learn(entries)
-    other.learn([entry("j3", 1), *reversed(entries)])
-    other.learn([entry("j3", 1)])
+    records = [record(f"j{n}", n + 1) for n in range(50)]
+    one, other = Board(), Board()
+    for each in records:
+        assert one.learn(each)
+    for each in (record("j3", 1), *reversed(records), record("j3", 1)):
+        other.learn(each)
     assert one.sums == other.sums
     assert any(one.sums)
-
-
-def test_a_higher_tenure_is_higher_whatever_its_random_bits() -> None:
-    rng, tenure = Random(1), 0
-    for _ in range(1000):
-        higher = above(tenure, rng)
-        assert higher > tenure
-        assert tenure_of(first_of(higher) + 5) == higher
-        tenure = higher
+    assert one.size_bytes == other.size_bytes > 0
+    assert not one.learn(records[0])
 
 
 def test_the_largest_messages_fit_a_post() -> None:
-    changes = tuple(Change(2**62 - 1, 2**61) for _ in range(MAX_CHANGES))
-    longest = Entry("k" * 24, "i" * 64, changes, bytes(MAX_BODY_BYTES))
-    shelf = shelf_of()
-    shelf.learn([entry("a", 1), longest])
-    told = [Told(portion) for portion in parcelled([entry("a", 1), longest] * 3)]
-    names = tuple(Name(each.kind, each.id) for each in (entry("a", 1), longest)) * 99
-    fetched = Exchange(shelf).fetch(Fetch(1, names))
-    for message in (*told, fetched):
+    body = bytes(MAX_BODY_BYTES)
+    longest = Record("k" * 24, "i" * 64, 2**62 - 1, body)
+    changes = tuple(Change(2**62 - 1, 2**62 - 1) for _ in range(MAX_CHANGES))
+    claim = Claim(2**62 - 1, MAX_CLAIM_S)
+    entry = Entry(longest.kind, longest.id, longest.version, body, changes, claim)
+    board = Board()
+    for each in (record("a", 1), longest):
+        board.learn(each)
+    told = [Told(portion) for portion in parcelled([record("a", 1), longest] * 3)]
+    names = tuple(Name(each.kind, each.id) for each in (record("a", 1), longest)) * 99
+    fetched = Exchange(board).fetch(Fetch(1, names))
+    for message in (*told, fetched, Found(2**62 - 1, entry)):
         data = msgspec.msgpack.encode(message)
         assert len(data) < MAX_POST_BYTES
         assert decoded(DECODER, data) == message
     assert fetched.answered < len(names)
 
 
+# One peer, alone
+
+
+class Alone:
+    """The only peer of its network, whose disk keeps everything at once."""
+
+    def __init__(self) -> None:
+        table = Table(Ballot(0, 0, ME, 1), Random(1), logged=True)
+        self._committer = Committer(table, Memory(), self, sync=True)
+        self.facts: list[RecordsFact] = []
+        self.archive = Archive(
+            *(ME, 1, table, Remains([])),
+            host="here",
+            rng=Random(1),
+            now=0,
+            founding=True,
+        )
+        for tenth in range(5):
+            self.note(self.archive.wake(tenth / 10))
+
+    def note(self, effects: object) -> None:
+        assert isinstance(effects, list)
+        assert not [each for each in effects if isinstance(each, Send)]
+        self.facts += [each.fact for each in effects if isinstance(each, Emit)]
+        for job in self._committer.due():
+            job.run()
+            self._committer.done(job, None)
+
+    def release(self, safe: int, refused: int, why: str) -> None:
+        self.note(self.archive.released(safe, refused, why, 1))
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
+
+def test_a_lone_peer_serves_itself() -> None:
+    alone = Alone()
+    assert alone.archive.level
+    alone.note(alone.archive.ask(1, Create("job", "a", b"1"), 1, 10))
+    [answer] = [fact for fact in alone.facts if isinstance(fact, Answered)]
+    assert isinstance(answer.answer, Done)
+    assert alone.archive.board.find("job", "a")
+
+
 @given(st.binary(max_size=300))
 def test_junk_is_refused_or_a_message_that_nobody_minds(data: bytes) -> None:
-    table = Table(Ballot(1, 1, OLD, 1), Random(1), logged=False)
-    archive = Archive(OLD, 1, table, rng=Random(1), now=0, founding=True)
-    archive.wake(0)
+    archive = Alone().archive
     with suppress(MalformedMessage):
         archive.receive(ASKER, decoded(DECODER, data), 1)
 
@@ -260,8 +282,8 @@ def test_junk_is_refused_or_a_message_that_nobody_minds(data: bytes) -> None:
 def test_sums_that_do_not_match_parcels_do_no_harm(
     parcels: list[int], sums: list[int]
 ) -> None:
-    exchange = Exchange(shelf_of())
-    listing = exchange.compared(Compare(1, 0, tuple(parcels), tuple(sums)), 0)
+    exchange = Exchange(Board())
+    listing = exchange.compared(Compare(1, tuple(parcels), tuple(sums)), sure=True)
     assert listing.rows == ()
 
 
@@ -277,9 +299,13 @@ def test_sums_that_do_not_match_parcels_do_no_harm(
         Swap("job", "a", -1, b""),
         Swap("job", "a", 2**62, b""),
         Create("job", "a", bytes(MAX_BODY_BYTES + 1)),
+        Swap("job", "a", 1, b"", -1),
+        Take("job", "a", -1),
+        Take("job", "a", MAX_CLAIM_S + 1),
+        Take("job", "a", 1, 2**62),
     ],
 )
-def test_what_cannot_be_sent_is_a_mistake(what: Create | Read | Swap) -> None:
+def test_what_cannot_be_sent_is_a_mistake(what: What) -> None:
     assert mistake_in(what)
     with pytest.raises(MalformedMessage):
-        decoded(DECODER, msgspec.msgpack.encode(Ask(0, 1, what)))
+        decoded(DECODER, msgspec.msgpack.encode(Ask(BALLOT, 1, False, what)))

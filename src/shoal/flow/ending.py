@@ -15,7 +15,7 @@ from shoal.flow.records import MAX_BODY_BYTES, Records
 
 log = logging.getLogger(__name__)
 
-# Whoever keeps the records is being replaced, or its disk is full: asked again then.
+# Whoever owns the record is being replaced, or disks are full: asked again then.
 AGAIN_S = 1.0
 
 _Found = TypeVar("_Found")

@@ -140,8 +140,12 @@ class Home:
         return Files(directory)
 
     def remember(self, addresses: list[Address]) -> None:
-        """Keep some of these for the next start."""
-        kept = sorted(addresses)[:MAX_CONTACTS]
+        """Keep these for the next start, and those from before as far as there is room.
+
+        Who is away now may be all that is left of the network then.
+        """
+        known = [*sorted(addresses), *self.contacts()]
+        kept = list(dict.fromkeys(known))[:MAX_CONTACTS]
         try:
             if kept != self.contacts():
                 self._store("contacts.json", {"addresses": kept})

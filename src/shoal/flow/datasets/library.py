@@ -111,7 +111,7 @@ class Library:
         return dataset in self._known
 
     async def find(self, name: str) -> DatasetRecord:
-        """The dataset of that name or id, as the keeper knows it, or `NotFound`.
+        """The dataset of that name or id, as its record says, or `NotFound`.
 
         A result never changes: whoever knows it need not ask.
         """
@@ -128,7 +128,7 @@ class Library:
         return self._known[found]
 
     async def parts_of(self, name: str) -> list[str]:
-        """What a dataset is made of, as its keeper knows it; nothing if it is gone."""
+        """What a dataset is made of, as its record says; nothing if it is gone."""
         record = await self._records.read(KIND, name)
         dataset = decoded(_decoder, record.body) if record else None
         return [each.id for each in dataset.parts] if dataset else []

@@ -1,9 +1,12 @@
 """Our own requests under way: asked again until they are answered, or given up."""
 
 import math
+from collections.abc import Callable
 
 from msgspec import Struct
 
+from shoal.core.machine import PeerId
+from shoal.table.messages import Ballot
 from shoal.table.records.messages import What
 
 # Asked again after so long without an answer, twice as long each time: a link that
@@ -11,7 +14,7 @@ from shoal.table.records.messages import What
 REPEAT_S = 0.5
 LONGEST_S = 4.0
 
-# Asked again after so long when nobody serves: most takeovers take less than a second.
+# Asked again after so long when nobody owns it: most units are taken within a second.
 NOT_NOW_S = 0.1
 
 MAX_ASKS = 8192
@@ -24,6 +27,14 @@ class Asked(Struct):
     deadline: float
     repeat_at: float
     rest_s: float = REPEAT_S
+    owner: PeerId | None = None  # Whom we asked last, and under which ballot.
+    ballot: Ballot | None = None
+    again: bool = False  # Was somebody asked under another?
+
+    def goes_to(self, owner: PeerId, ballot: Ballot) -> None:
+        """Ask that one now."""
+        self.again |= self.ballot not in (None, ballot)
+        self.owner, self.ballot = owner, ballot
 
 
 class Asks:
@@ -40,13 +51,20 @@ class Asks:
 
     def begin(self, request: int, what: What, now: float, within_s: float) -> None:
         """It is asked now, and from now on."""
-        asked = Asked(what, now + within_s, now + REPEAT_S, 2 * REPEAT_S)
-        self._asks[request] = asked
-        self.deadline = min(self.deadline, asked.repeat_at, asked.deadline)
+        self._asks[request] = Asked(what, now + within_s, now)
+        self.deadline = now
 
-    def answered(self, request: int) -> bool:
-        """An answer came; false if nobody waits for it any more."""
-        return self._asks.pop(request, None) is not None
+    def answered(self, request: int, owner: PeerId) -> bool:
+        """An answer came; false if nobody waits for it any more.
+
+        Only whoever was asked last may answer: what an earlier one declined, a later
+        one may do.
+        """
+        asked = self._asks.get(request)
+        if asked is None or asked.owner != owner:
+            return False
+        del self._asks[request]
+        return True
 
     def put_off(self, request: int, now: float) -> None:
         """Whom we asked does not serve us yet."""
@@ -54,20 +72,21 @@ class Asks:
             asked.repeat_at, asked.rest_s = now + NOT_NOW_S, REPEAT_S
             self.deadline = min(self.deadline, asked.repeat_at)
 
-    def hurry(self, now: float) -> None:
-        """There is somebody new to ask: ask again now."""
+    def hurry(self, now: float, moved: Callable[[Asked], bool]) -> None:
+        """Ask again now what belongs to somebody else since it was asked."""
         for asked in self._asks.values():
-            asked.repeat_at, asked.rest_s = now, REPEAT_S
-        self.deadline = now if self._asks else math.inf
+            if moved(asked):
+                asked.repeat_at, asked.rest_s = now, REPEAT_S
+                self.deadline = now
 
-    def overdue(self, now: float) -> list[int]:
+    def overdue(self, now: float) -> list[tuple[int, Asked]]:
         """Those whose time is over; they are forgotten."""
-        over = [n for n, asked in self._asks.items() if asked.deadline <= now]
-        for request in over:
+        over = [(n, asked) for n, asked in self._asks.items() if asked.deadline <= now]
+        for request, _ in over:
             del self._asks[request]
         return over
 
-    def due(self, now: float) -> list[tuple[int, What]]:
+    def due(self, now: float) -> list[tuple[int, Asked]]:
         """What is to be asked now. Then `deadline` is set anew."""
         due = [(n, each) for n, each in self._asks.items() if each.repeat_at <= now]
         for _, asked in due:
@@ -75,4 +94,4 @@ class Asks:
             asked.rest_s = min(2 * asked.rest_s, LONGEST_S)
         moments = (min(a.repeat_at, a.deadline) for a in self._asks.values())
         self.deadline = min(moments, default=math.inf)
-        return [(n, asked.what) for n, asked in due]
+        return due

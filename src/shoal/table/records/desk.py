@@ -1,99 +1,222 @@
-"""Where the keeper decides: one request after another, each answered once it is safe.
+"""Where an owner decides: one request after another, each answered once it is safe.
 
 A request has a random number, and is known again by it: the record remembers which
 requests made its last versions, and the desk what it answered lately. So who hears no
-answer asks again, whatever became of the first time.
+answer asks again, whatever became of the first time. A request names the ballot of
+whoever it is for: one that was late on its way is carried out by no later owner.
 """
 
 from itertools import islice
-from random import Random
 
+import msgspec
 from msgspec import Struct
 
 from shoal.core.machine import PeerId
+from shoal.core.records import Record
+from shoal.core.wire import decoded
+from shoal.table.messages import NEVER
+from shoal.table.protocol import Table
+from shoal.table.records.board import Board
+from shoal.table.records.decisions import Decision, decide
+from shoal.table.records.exchange import record_of
 from shoal.table.records.messages import (
-    MAX_CHANGES,
-    MAX_RECORDS,
+    MAX_REMOVED,
     Answer,
     Ask,
-    Change,
-    Create,
     Declined,
-    Done,
     Entry,
     Found,
-    Read,
-    Swap,
-    above,
-    first_of,
-    tenure_of,
+    NotNow,
 )
-from shoal.table.records.shelf import Shelf
+from shoal.table.records.names import key_of, unit_of
+from shoal.table.records.tenures import Head, Tenure
+from shoal.table.slots import slots_of
+
+_encode = msgspec.msgpack.Encoder().encode
+_heads = msgspec.msgpack.Decoder(Head)
+_decoder = msgspec.msgpack.Decoder(Entry)
 
 # At 5,000 changes a second this is longer than anybody asks again.
 MAX_REMEMBERED = 65_536
 
-# Answers that wait for the disk; the askers' own limit is half of it.
+# Answers that wait to be safe; the askers' own limit is half of it.
 MAX_WAITING = 16_384
+
+Told = Answer | NotNow
+
+# Keys of a unit, and what they have.
+Stored = list[tuple[bytes, bytes]]
 
 
 class Waiting(Struct):
-    """An answer, and the batch it rests on."""
+    """An answer, and the change that it tells of, if any."""
 
-    ticket: int
     asker: PeerId
     answer: Answer
+    unit: int
+    entry: Entry | None
 
 
 class Desk:
-    """Decides what a record has next."""
+    """Decides what a record has next, and knows what was decided."""
 
-    def __init__(
-        self, shelf: Shelf, rng: Random, max_records: int = MAX_RECORDS
-    ) -> None:
-        self.tenure = 0
-        self._shelf = shelf
-        self._rng = rng
-        self._max_records = max_records
-        self._last = 0  # The last version made here.
+    def __init__(self, table: Table, board: Board) -> None:
+        self._table = table
+        self._board = board
+        self._tenures: dict[int, Tenure] = {}
         self._answers: dict[int, Answer] = {}
-        self._waiting: list[Waiting] = []
+        # What rests on which batch: answers, and units being looked through.
+        self._waiting: dict[int, list[Waiting]] = {}
+        self._count = 0
+        self._unread: dict[int, None] = {}  # Units not looked through since.
+        self._reading: dict[int, dict[int, Stored]] = {}
 
-    def reign(self, heard: int) -> None:
-        """Begin a tenure above all that was heard of."""
-        highest = max(heard, self.tenure, self._shelf.tenure)
-        self.tenure = above(highest, self._rng)
-        self._last = max(self._shelf.highest, first_of(self.tenure))
+    # Owning
 
-    def take(self, asker: PeerId, ask: Ask) -> Answer | None:
-        """Decide; the answer, or nothing if it waits for the disk."""
+    def opened(self, units: list[int], now: float) -> None:
+        """These are ours: whatever was decided of them is to be found out."""
+        for unit in units:
+            stored = self._stored(unit)
+            heads = ((key, decoded(_heads, value)) for key, value in stored)
+            self._tenures[unit] = Tenure(now, heads)
+            self._unread[unit] = None
+
+    def void(self, now: float) -> None:
+        """The disk has refused what was under way."""
+        self.opened([unit for unit in self._tenures if self._table.opened[unit]], now)
+
+    def sure(self, unit: int) -> bool:
+        """Is it ours, and all that was decided of it on our board?"""
+        reading = any(unit in units for units in self._reading.values())
+        return self._table.opened[unit] and unit not in self._unread and not reading
+
+    @property
+    def restless(self) -> bool:
+        """Does anything rest on the batch that is open?"""
+        ticket = self._table.ticket
+        return ticket in self._waiting or ticket in self._reading
+
+    def _stored(self, unit: int) -> Stored:
+        slots = (self._table.slots[slot] for slot in slots_of(unit))
+        every = ((key, entry.value) for slot in slots for key, entry in slot.items())
+        # A log of before records were replicated has keys of another kind.
+        return [each for each in every if each[0].startswith(b"{")]
+
+    def read(self) -> None:
+        """Look through what has become ours, as anybody else would read it."""
+        units, self._unread = self._unread, {}
+        for unit in units:
+            if not self._table.opened[unit]:
+                continue
+            self._table.begin(0)
+            stored = self._stored(unit)
+            if self._table.shared:
+                self._table.read(unit)
+            else:
+                self._table.rest_on_all()
+            ticket = self._table.rests_on
+            self._reading.setdefault(ticket, {})[unit] = stored
+
+    # Deciding
+
+    def take(self, asker: PeerId, ask: Ask, now: float) -> Told | None:
+        """Decide; the answer, or nothing if it is to be safe first."""
+        table, unit = self._table, unit_of(ask.what.kind, ask.what.id)
+        if not table.opened[unit] or table.ballots[unit] != ask.ballot:
+            return NotNow(ask.request)
         if known := self._answers.get(ask.request):
             return known
-        table = self._shelf.table
+        if self._count >= MAX_WAITING:
+            return None  # It will be asked again.
         table.begin(0)
-        answer = self._decide(ask)
-        if not table.rests_on:
-            self._remember(answer)
-            return answer
-        if len(self._waiting) < MAX_WAITING:  # Else it will be asked again.
-            self._waiting.append(Waiting(table.rests_on, asker, answer))
+        decision = self._decide(ask, unit, now)
+        if isinstance(decision.answer, NotNow):
+            return decision.answer
+        waiting = Waiting(asker, decision.answer, unit, decision.entry)
+        if decision.entry:
+            self._put(unit, decision.entry)
+        self._waiting.setdefault(table.rests_on, []).append(waiting)
+        self._count += 1
         return None
 
-    def released(
-        self, safe: int, refused: int, why: str
-    ) -> list[tuple[PeerId, Answer]]:
-        """The disk has kept all up to one batch, or refused all up to another."""
-        waiting, self._waiting, answers = self._waiting, [], []
-        for waited in waiting:
-            answer = waited.answer
-            if waited.ticket > max(safe, refused):
-                self._waiting.append(waited)
+    def _decide(self, ask: Ask, unit: int, now: float) -> Decision:
+        what = ask.what
+        found = self._table.find(key_of(what.kind, what.id))
+        had = decoded(_decoder, found.value) if found else None
+        room = not self._table.burdened and self._board.has_room
+        return decide(ask, had, self._tenures[unit], now, room=room)
+
+    def _put(self, unit: int, entry: Entry) -> None:
+        key, value = key_of(entry.kind, entry.id), _encode(entry)
+        tenure = self._tenures[unit]
+        self._table.put(key, value, NEVER)
+        if entry.body is None:
+            tenure.bury(entry.version, key)
+            rests_on = self._table.rests_on
+            tenure.forget(self._drop, MAX_REMOVED)
+            self._table.rests_on = rests_on
+
+    def _drop(self, version: int, key: bytes) -> None:
+        """Forget that it was removed, unless it is there again."""
+        slot = self._table.find(key)
+        if slot:
+            entry = decoded(_decoder, slot.value)
+            if entry.version == version:
+                self._table.drop(key)
+
+    # What has become safe
+
+    def look(self) -> tuple[list[tuple[PeerId, Told]], list[Record]]:
+        """Answers that may leave, and what was decided here since the last look.
+
+        It is on our board by then.
+        """
+        self._look_at_units()
+        told: list[tuple[PeerId, Told]] = []
+        decided: list[Record] = []
+        for ticket in list(self._waiting):
+            fate = self._fate(ticket)
+            if fate is not None:
+                for waiting in self._waiting.pop(ticket):
+                    self._count -= 1
+                    told.append((waiting.asker, self._told(waiting, fate)))
+                    entry = waiting.entry
+                    if entry and not fate:
+                        record = record_of(entry)
+                        self._board.learn(record)
+                        decided.append(record)
+        return told, decided
+
+    def _look_at_units(self) -> None:
+        """What was decided before they were ours: others find it on our board."""
+        for ticket in list(self._reading):
+            fate = self._fate(ticket)
+            if fate is None:
                 continue
-            if waited.ticket > safe:
-                answer = Declined(answer.request, "NoSpace", why[:400])
+            for unit, stored in self._reading.pop(ticket).items():
+                if fate:
+                    self._unread[unit] = None
+                    continue
+                for _, value in stored:
+                    head = decoded(_heads, value)
+                    if self._board.lacks(head.kind, head.id, head.version):
+                        self._board.learn(record_of(decoded(_decoder, value)))
+
+    def _fate(self, ticket: int) -> str | None:
+        return self._table.fate(ticket) if ticket else ""
+
+    def _told(self, waiting: Waiting, fate: str) -> Told:
+        answer = waiting.answer
+        if not fate:
             self._remember(answer)
-            answers.append((waited.asker, answer))
-        return answers
+            return answer
+        if waiting.entry:
+            self._unread[waiting.unit] = None  # It may be decided later.
+        if fate.startswith("NOSPACE") and not self._table.shared:
+            declined = Declined(answer.request, "NoSpace", fate[:400])
+            self._remember(declined)
+            return declined
+        return NotNow(answer.request)
 
     def _remember(self, answer: Answer) -> None:
         """A repeat has the same answer: who was told it was not done must be right."""
@@ -103,56 +226,3 @@ class Desk:
         if len(self._answers) > MAX_REMEMBERED:
             for request in list(islice(self._answers, MAX_REMEMBERED // 8)):
                 del self._answers[request]
-
-    # Decisions
-
-    def _decide(self, ask: Ask) -> Answer:
-        what = ask.what
-        had = self._shelf.find(what.kind, what.id)
-        if isinstance(what, Read):
-            return Found(ask.request, had if had and had.body is not None else None)
-        if had and (made := had.made_by(ask.request)) is not None:
-            return Done(ask.request, made)
-        if self._shelf.table.burdened:
-            return _declined(ask, "Overloaded", "the keeper's disk is behind; wait")
-        refuse = self._refuse_create if isinstance(what, Create) else _refuse_swap
-        return refuse(ask, had) or self._change(ask, had)
-
-    def _refuse_create(self, ask: Ask, had: Entry | None) -> Declined | None:
-        if had and had.body is not None:
-            cause = "it is there already; choose another id, or swap it"
-            return _declined(ask, "Exists", cause)
-        if self._shelf.living >= self._max_records:
-            cause = f"there are {self._max_records} records; remove some first"
-            return _declined(ask, "Overloaded", cause)
-        return None
-
-    def _change(self, ask: Ask, had: Entry | None) -> Done:
-        what = ask.what
-        assert not isinstance(what, Read), "a read changes nothing"
-        version = self._next_version()
-        before = had.changes[1 - MAX_CHANGES :] if had else ()
-        changes = (*before, Change(ask.request, version))
-        self._shelf.put(Entry(what.kind, what.id, changes, what.body))
-        return Done(ask.request, version)
-
-    def _next_version(self) -> int:
-        if self._shelf.tenure > self.tenure or tenure_of(self._last + 1) > self.tenure:
-            self.reign(self._shelf.tenure)
-        self._last += 1
-        return self._last
-
-
-def _refuse_swap(ask: Ask, had: Entry | None) -> Declined | None:
-    assert isinstance(ask.what, Swap)
-    if had is None or had.body is None:
-        return _declined(ask, "Conflict", "nothing stands there; create it")
-    if had.version != ask.what.version:
-        cause = f"its version is {had.version}, not {ask.what.version}; read it again"
-        return _declined(ask, "Conflict", cause)
-    return None
-
-
-def _declined(ask: Ask, error: str, cause: str) -> Declined:
-    why = f"record {ask.what.kind}/{ask.what.id}: {cause}"
-    return Declined(ask.request, error, why)

@@ -2,26 +2,29 @@
 
 from msgspec import Struct
 
-from shoal.table.records.messages import Answer, Entry
+from shoal.core.machine import PeerId
+from shoal.core.records import Record
+from shoal.table.records.messages import Answer
 
 
 class Answered(Struct, frozen=True):
-    """The keeper has answered a request of ours."""
+    """Whoever owns the record has answered a request of ours."""
 
     request: int
     answer: Answer
 
 
 class GaveUp(Struct, frozen=True):
-    """No keeper has answered in time: it may have been done."""
+    """No owner has answered in time: it may have been done, if any was asked."""
 
     request: int
+    owner: PeerId | None
 
 
 class Changed(Struct, frozen=True):
-    """This stands there now, and is safe here."""
+    """This stands there now: it was decided."""
 
-    entry: Entry
+    record: Record
 
 
 RecordsFact = Answered | GaveUp | Changed

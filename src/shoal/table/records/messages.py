@@ -1,29 +1,39 @@
 """What peers say to one another about records, and how a record lies on the disk.
 
-A version is the tenure of the keeper that made it and a count within that tenure. A
-tenure is an epoch, higher than any its keeper had heard of, and ten random bits, since
-on the two sides of a partition two keepers may begin the same epoch.
+Records lie in a table of their own, in sixty-four of its units. A version is a count
+within a unit: it rises with each change of any of its records, and no two share one.
 """
 
 import re
-from random import Random
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from shoal.core.wire import COUNT
+from shoal.table.messages import Ballot
+from shoal.table.replication.messages import Said
 
 MAX_BODY_BYTES = 1 << 20
 
 # A network keeps so many: 100,000 jobs, and the datasets. Then nothing new is created.
 MAX_RECORDS = 120_000
 
-# Of what was removed it is remembered that it was, of the last so many: who was away
-# during so many removals may bring one back.
-MAX_REMOVED = 50_000
+# All bodies together: every peer has them in memory. A tenth of a small machine's.
+MAX_TOTAL_BYTES = 1 << 30
 
-# Two sides of a partition, each full; more is invented.
-MAX_KEPT = 2 * (MAX_RECORDS + MAX_REMOVED)
+# So few that who owns one serves some thousand records, and so many that each of twenty
+# peers owns three.
+UNITS = 64
+
+# Of what was removed it is remembered that it was, of the last so many in each unit:
+# who was away during so many removals may show one again, and is told when it asks.
+MAX_REMOVED = 800
+
+# All boards hold, the memory of what was removed too; more is invented.
+MAX_KEPT = 2 * MAX_RECORDS + UNITS * MAX_REMOVED
+
+# Nobody claims for longer without saying again that it is there.
+MAX_CLAIM_S = 3600.0
 
 # A repeated request is known again unless so many changes of that record came between.
 MAX_CHANGES = 8
@@ -32,34 +42,11 @@ KIND_PATTERN = r"^[a-z][a-z0-9-]{0,23}\Z"
 ID_PATTERN = r"^[!-.0-~]{1,64}\Z"  # Printable, without spaces and slashes.
 
 Count = Annotated[int, COUNT]
-# A million takeovers. What is beyond was invented: our own stay below it.
-_COUNT_BITS, _SALT_BITS, _MAX_EPOCH = 32, 10, 2**20 - 2
-_END = (_MAX_EPOCH + 1) << _SALT_BITS
-
-Version = Annotated[int, Meta(ge=0, lt=_END << _COUNT_BITS)]
-Tenure = Annotated[int, Meta(ge=0, lt=_END)]
+Version = Annotated[int, COUNT]
+Seconds = Annotated[float, Meta(ge=0, le=MAX_CLAIM_S)]
 Kind = Annotated[str, Meta(pattern=KIND_PATTERN)]
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 Body = Annotated[bytes, Meta(max_length=MAX_BODY_BYTES)]
-
-# Versions
-
-
-def tenure_of(version: int) -> int:
-    """Whose keeper made it."""
-    return version >> _COUNT_BITS
-
-
-def first_of(tenure: int) -> int:
-    """The first version of a tenure."""
-    return tenure << _COUNT_BITS
-
-
-def above(tenure: int, rng: Random) -> int:
-    """A tenure of the next epoch."""
-    epoch = min((tenure >> _SALT_BITS) + 1, _MAX_EPOCH)
-    return epoch << _SALT_BITS | rng.getrandbits(_SALT_BITS)
-
 
 # Records
 
@@ -74,24 +61,22 @@ class Change(Struct, frozen=True, array_like=True, gc=False):
 Changes = Annotated[tuple[Change, ...], Meta(min_length=1, max_length=MAX_CHANGES)]
 
 
+class Claim(Struct, frozen=True, array_like=True, gc=False):
+    """Somebody has it for itself, until so long after it last said so."""
+
+    token: Version
+    seconds: Seconds
+
+
 class Entry(Struct, frozen=True, array_like=True):
-    """A record as it is kept and sent. Without a body it was removed."""
+    """A record as its owners know it. Without a body it was removed."""
 
     kind: Kind
     id: Id
-    changes: Changes
+    version: Version
     body: Body | None
-
-    @property
-    def version(self) -> int:
-        """What it has now."""
-        return self.changes[-1].version
-
-    @property
-    def rank(self) -> tuple[int, int]:
-        """What decides between two: two keepers may have made one version."""
-        last = self.changes[-1]
-        return last.version, last.request
+    changes: Changes
+    claim: Claim | None = None
 
     def made_by(self, request: int) -> int | None:
         """Which version that request made, as far as it is remembered."""
@@ -99,7 +84,7 @@ class Entry(Struct, frozen=True, array_like=True):
         return next(made, None)
 
 
-# Requests to the keeper, and its answers
+# Requests to whoever owns a record, and its answers
 
 
 class Create(Struct, frozen=True, array_like=True, tag=1):
@@ -124,16 +109,33 @@ class Swap(Struct, frozen=True, array_like=True, tag=3):
     id: Id
     version: Version
     body: Body | None
+    token: Version = 0  # Of the asker's claim; without one nobody's is minded.
 
 
-What = Create | Read | Swap
+class Take(Struct, frozen=True, array_like=True, tag=4):
+    """Let me have it for myself so long; or still, under that token.
+
+    Of no seconds: I need it no more.
+    """
+
+    kind: Kind
+    id: Id
+    seconds: Seconds
+    token: Version = 0
+
+
+What = Create | Read | Swap | Take
 
 
 class Ask(Struct, frozen=True, array_like=True, tag=1):
-    """Please do this. `tenure` is the last one that the asker was told of."""
+    """Please do this, if you own it under that ballot.
 
-    tenure: Tenure
+    `again`: somebody was asked before under another, and may have done it.
+    """
+
+    ballot: Ballot
     request: Count
+    again: bool
     what: What
 
 
@@ -160,38 +162,48 @@ class Declined(Struct, frozen=True, array_like=True, tag=4):
 
 
 class NotNow(Struct, frozen=True, array_like=True, tag=5):
-    """I am not the keeper, or do not serve you yet: try again."""
+    """I do not own it under that ballot, or not surely: try again."""
 
     request: Count
 
 
-class Reign(Struct, frozen=True, array_like=True, tag=6):
-    """I am the keeper, and I know what you know: name this tenure when you ask.
-
-    `oath` is what you gave with what I know; if you had another keeper since, I do not.
-    """
-
-    tenure: Tenure
-    oath: Count
+# Replication
 
 
-# Copies
+class Vote(Struct, frozen=True, array_like=True, tag=6):
+    """What replicas of the table of records say to each other."""
 
-# What a message holds of entries: the last may exceed it, so a frame has room.
-ENTRIES_BYTES = 1 << 20
-MAX_ENTRIES = 1024
+    said: Said
 
-Entries = Annotated[tuple[Entry, ...], Meta(max_length=MAX_ENTRIES)]
+
+# Boards
+
+# What a message holds of lines: the last may exceed it, so a frame has room.
+LINES_BYTES = 1 << 20
+MAX_LINES = 1024
+
+
+class Line(Struct, frozen=True, array_like=True):
+    """A record as a board has it: what was decided, and not how."""
+
+    kind: Kind
+    id: Id
+    version: Version
+    body: Body | None
+
+
+Lines = Annotated[tuple[Line, ...], Meta(max_length=MAX_LINES)]
 
 
 class Told(Struct, frozen=True, array_like=True, tag=7):
     """These have changed."""
 
-    entries: Entries
+    lines: Lines
 
 
-# At 100,000 records a parcel is 400 of them: 20 kB to list where one record differs.
-PARCELS = 256
+# Four of each unit. At 100,000 records a parcel is 400 of them: 20 kB to list where one
+# record differs.
+PARCELS = 4 * UNITS
 
 # Listed at once: parcels until they are so many rows. One parcel may be all there is.
 LISTED_ROWS = 4096
@@ -216,24 +228,24 @@ class Row(Struct, frozen=True, array_like=True, gc=False):
     kind: Kind
     id: Id
     version: Version
-    request: Count
 
 
 class Compare(Struct, frozen=True, array_like=True, tag=8):
     """My sums over these parcels: what do you have where yours differ?"""
 
     number: Count
-    tenure: Tenure  # The highest heard of.
     parcels: Parcels
     sums: Annotated[tuple[Sum, ...], Meta(max_length=PARCELS)]
 
 
 class Listing(Struct, frozen=True, array_like=True, tag=9):
-    """All I have of some parcels that differ. `rest`: the others that do."""
+    """All I have of some parcels that differ. `rest`: the others that do.
+
+    `sure`: I own all that you compared, and have all that was decided of it.
+    """
 
     number: Count
-    tenure: Tenure
-    oath: Count  # A number of this allegiance if you are my keeper, else 0.
+    sure: bool
     rows: Annotated[tuple[Row, ...], Meta(max_length=MAX_KEPT)]
     rest: Parcels
 
@@ -249,7 +261,7 @@ class Fetched(Struct, frozen=True, array_like=True, tag=11):
     """What I have of the first so many that you asked for."""
 
     number: Count
-    entries: Entries
+    lines: Lines
     answered: Count
 
 
@@ -260,7 +272,7 @@ RecordsMessage = (
     | Found
     | Declined
     | NotNow
-    | Reign
+    | Vote
     | Told
     | Compare
     | Listing
@@ -269,6 +281,7 @@ RecordsMessage = (
 )
 
 _KIND, _ID = re.compile(KIND_PATTERN), re.compile(ID_PATTERN)
+_VERSIONS = range(2**62)
 
 
 def mistake_in(what: What) -> str | None:
@@ -277,10 +290,14 @@ def mistake_in(what: What) -> str | None:
         return f"kind {what.kind!r}: a letter, then up to 23 letters, digits and -"
     if not _ID.match(what.id):
         return f"id {what.id!r}: 1 to 64 printable characters, no space and no /"
-    body = None if isinstance(what, Read) else what.body
+    body = what.body if isinstance(what, Create | Swap) else None
     if body is not None and len(body) > MAX_BODY_BYTES:
         cause = f"a body of {len(body)} bytes, and 1 MiB is the most"
         return f"record {what.kind}/{what.id}: {cause}; make a dataset of it"
-    if isinstance(what, Swap) and not 0 <= what.version < _END << _COUNT_BITS:
+    if isinstance(what, Swap) and what.version not in _VERSIONS:
         return f"version {what.version}: no record ever had it; read the record again"
+    if isinstance(what, Swap | Take) and what.token not in _VERSIONS:
+        return f"token {what.token}: no claim ever had it; claim the record again"
+    if isinstance(what, Take) and not 0 <= what.seconds <= MAX_CLAIM_S:
+        return f"a claim of {what.seconds} s: an hour is the most; renew it"
     return None

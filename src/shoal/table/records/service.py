@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Protocol
 
@@ -14,8 +15,6 @@ from shoal.core.machine import Cast, Emit, Meet, PeerId, Send
 from shoal.core.records import Record
 from shoal.core.wire import decoded
 from shoal.errors import (
-    DirectoryDamaged,
-    MalformedMessage,
     Misuse,
     ShoalError,
     Unanswered,
@@ -25,17 +24,19 @@ from shoal.net.clockwork import Clockwork
 from shoal.table.committer import Committer
 from shoal.table.messages import Ballot, Durability
 from shoal.table.protocol import Table
+from shoal.table.records.exchange import record_of
 from shoal.table.records.facts import Answered, Changed, GaveUp, RecordsFact
 from shoal.table.records.messages import (
     Answer,
     Create,
     Declined,
     Done,
-    Entry,
     Found,
     Read,
     RecordsMessage,
     Swap,
+    Take,
+    Vote,
     What,
     mistake_in,
 )
@@ -48,10 +49,13 @@ log = logging.getLogger(__name__)
 
 TOPIC = "records"
 
-# A takeover with all its retries takes a third of it.
+# Another owner after a silent death, with all its retries, takes half of it.
 WITHIN_S = 10.0
 
 SYNC_S = 1.0
+
+# Owners say so every two seconds, and a board is compared half a second later.
+TAKE_UP_S = 3.0
 
 Listener = Callable[[Record], None]
 
@@ -75,9 +79,13 @@ class RecordsService:
         durability: Durability,
         wires: Wires,
         fail: Callable[[Exception], None],
+        host: str = "",
     ) -> None:
+        """`host`: the machine; no two copies on one while there is another."""
         ballot = Ballot(view=1, counter=1, peer=peer, start=start)
         self._peer = peer
+        self._start = start
+        self._host = host
         self._storage = storage
         self._durability = durability
         self._table = Table(ballot, Random(), logged=not isinstance(storage, Memory))
@@ -91,39 +99,43 @@ class RecordsService:
         self._decoder: msgspec.msgpack.Decoder[RecordsMessage] = (
             msgspec.msgpack.Decoder(RecordsMessage)
         )
-        self._encoded: tuple[RecordsMessage | None, bytes] = (None, b"")
+        self._encoded: tuple[object, bytes] = (None, b"")
         self._waiters: dict[int, asyncio.Future[Answer]] = {}
         self._listeners: dict[str, list[Listener]] = {}
         self._trouble = ""  # Why nothing is written, if so.
         self._syncing: asyncio.Task[None] | None = None
+        self._new = True  # It has never been a member.
+        self._level = asyncio.Event()
 
-    def start(self, since: int, *, founding: bool) -> None:
-        """Take up what was kept, and begin; `since` is when this life began."""
-        for key, entry in Remains(self._storage.recover()).entries.items():
-            self._table.load(key, entry)
+    def start(self, *, founding: bool) -> None:
+        """Take up what was kept, and begin; `founding`: the first of its network."""
+        remains = Remains(self._storage.recover())
+        for copies in remains.units:
+            for key, copy in copies.items():
+                self._table.load(key, copy)
+        self._new = not remains.views
         self._clockwork = Clockwork(self._wake)
         self._scribe = Scribe(self._committer, "records")
-        self._archive = self._opened(since, founding=founding)
+        self._archive = self._opened(remains, founding=founding)
         self._driver: Driver[RecordsMessage, RecordsFact] = Driver(self._archive, self)
-        self._driver.wake()
+        self._wake()
         if self._table.logged and self._durability == "interval":
             self._syncing = asyncio.ensure_future(self._sync_now_and_then())
 
-    def _opened(self, since: int, *, founding: bool) -> Archive:
-        try:
-            return Archive(
-                self._peer,
-                since,
-                self._table,
-                rng=self._rng,
-                now=self._clockwork.time(),
-                founding=founding,
-            )
-        except MalformedMessage as error:
-            raise DirectoryDamaged(
-                f"records of {self._peer}: one cannot be read ({error}); "
-                "run the version that wrote it, or restore the directory"
-            ) from error
+    def _opened(self, remains: Remains, *, founding: bool) -> Archive:
+        return Archive(
+            *(self._peer, self._start, self._table, remains),
+            host=self._host,
+            rng=self._rng,
+            now=self._clockwork.time(),
+            founding=founding,
+        )
+
+    async def take_up(self) -> None:
+        """Wait until a peer that is back knows again what there is, or for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0 if self._new else TAKE_UP_S):
+                await self._level.wait()
 
     async def stop(self) -> None:
         """Commit what is left, and answer nobody any more."""
@@ -159,7 +171,7 @@ class RecordsService:
         """What stands there now."""
         answer = await self._ask(Read(kind, id), within_s)
         assert isinstance(answer, Found), "only a read is answered so"
-        return _record(answer.entry) if answer.entry else None
+        return record_of(answer.entry) if answer.entry else None
 
     async def swap(
         self,
@@ -168,22 +180,50 @@ class RecordsService:
         version: int,
         body: bytes | None,
         *,
+        token: int = 0,
         within_s: float = WITHIN_S,
     ) -> int:
-        """Put this in the place of that version, or nothing; the version it has."""
-        return _version(await self._ask(Swap(kind, id, version, body), within_s))
+        """Put this in the place of that version, or nothing; the version it has.
+
+        With the token of a claim, only if nobody else has claimed it since.
+        """
+        what = Swap(kind, id, version, body, token)
+        return _version(await self._ask(what, within_s))
+
+    async def claim(
+        self,
+        kind: str,
+        id: str,  # noqa: A002
+        seconds: float,
+        *,
+        token: int = 0,
+        within_s: float = WITHIN_S,
+    ) -> int:
+        """Have a record for oneself so long, counted from now; the token that fences.
+
+        A token is a version, the record's when it was claimed, and rises with each new
+        claim. With the token of a claim it is renewed, or for no seconds given up.
+        `Conflict` while it is another's.
+        """
+        answer = await self._ask(Take(kind, id, seconds, token), within_s)
+        return token or _version(answer)
 
     def list(self, kind: str) -> list[Record]:
-        """All of a kind, from this peer's own copy: mostly not a second old."""
-        return [_record(entry) for entry in self._archive.shelf.all_of(kind)]
+        """All of a kind, from this peer's own board: mostly not a second old."""
+        return self._archive.board.all_of(kind)
 
     def peek(self, kind: str, id: str) -> Record | None:  # noqa: A002
-        """What stands there in this peer's own copy: mostly not a second old."""
-        entry = self._archive.shelf.safe(kind, id)
-        return None if entry is None or entry.body is None else _record(entry)
+        """What stands there on this peer's own board: mostly not a second old."""
+        record = self._archive.board.find(kind, id)
+        return None if record is None or record.removed else record
 
-    def watch(self, kind: str, listener: Listener) -> Callable[[], None]:
-        """Tell the listener each change from now on; call the result to stop."""
+    def watch(
+        self, kind: str, listener: Listener, *, snapshot: bool = False
+    ) -> Callable[[], None]:
+        """Tell the listener each change from now on; call the result to stop.
+
+        `snapshot`: what there is comes first.
+        """
         listeners = self._listeners.setdefault(kind, [])
         listeners.append(listener)
 
@@ -191,17 +231,30 @@ class RecordsService:
             if listener in listeners:
                 listeners.remove(listener)
 
+        for record in self.list(kind) if snapshot else ():
+            listener(record)
         return stop
 
+    def owner(self, kind: str, id: str) -> PeerId | None:  # noqa: A002
+        """Who decides about that record, as far as this peer knows."""
+        return self._archive.owner(kind, id)
+
     @property
-    def keeper(self) -> PeerId:
-        """Who decides, as far as this peer knows."""
-        return self._archive.keeper
+    def level(self) -> bool:
+        """Was all of this peer's board as the owners had it, since it started?"""
+        return self._archive.level
+
+    @property
+    def copies_on(self) -> int:
+        """On how many peers there are copies of parts, if all have what they should."""
+        replica = self._archive.replica
+        views = replica.seat.views
+        return len(views[-1].members) if views and replica.level else 0
 
     @property
     def size(self) -> int:
-        """How many records there are here."""
-        return self._archive.shelf.living
+        """How many records there are."""
+        return self._archive.board.living
 
     async def _ask(self, what: What, within_s: float) -> Answer:
         if mistake := mistake_in(what):
@@ -220,9 +273,9 @@ class RecordsService:
 
     # From members and from the network
 
-    def found(self, peer: PeerId, since: int) -> None:
-        """A member is there, since then."""
-        self._call(lambda now: self._archive.found(peer, since, now))
+    def found(self, peer: PeerId) -> None:
+        """A member is there."""
+        self._call(lambda now: self._archive.found(peer, now))
 
     def gone(self, peer: PeerId) -> None:
         """A member is lost, or has left."""
@@ -251,14 +304,14 @@ class RecordsService:
         match effect:
             case Send(to, message):
                 self._post(to, message)
-            case Emit(Changed(entry)):
-                self._tell(_record(entry))
+            case Emit(Changed(record)):
+                self._tell(record)
             case Emit(Answered(request, answer)):
                 if waiter := self._waiting(request):
                     waiter.set_result(answer)
-            case Emit(GaveUp(request)):
+            case Emit(GaveUp(request, owner)):
                 if waiter := self._waiting(request):
-                    waiter.set_exception(self._unanswered())
+                    waiter.set_exception(_unanswered(owner))
 
     def _tell(self, record: Record) -> None:
         for listener in list(self._listeners.get(record.kind, ())):
@@ -271,22 +324,19 @@ class RecordsService:
         waiter = self._waiters.get(request)
         return waiter if waiter and not waiter.done() else None
 
-    def _unanswered(self) -> ShoalError:
-        return Unanswered(
-            f"records: {self.keeper} keeps them and did not answer in time; it may "
-            "have been done: read the record"
-        )
-
     def _post(self, to: PeerId, message: RecordsMessage) -> None:
         """What is told to many is encoded once."""
-        if self._encoded[0] is not message:
-            self._encoded = message, self._encode(message)
+        same = message.said.message if isinstance(message, Vote) else message
+        if self._encoded[0] is not same:
+            self._encoded = same, self._encode(message)
         self._wires.post(to, TOPIC, self._encoded[1])
 
     def _call(self, call: Callable[[float], RecordsEffects]) -> None:
         self._driver.call(call)
-        if self._table.dirty:
+        if self._table.unkept:
             self._scribe.soon()
+        if self._archive.level:
+            self._level.set()
 
     def _wake(self) -> None:
         try:
@@ -314,11 +364,15 @@ class RecordsService:
             self._scribe.look()
 
 
+def _unanswered(owner: PeerId | None) -> ShoalError:
+    if owner is None:
+        return Unanswered("records: nobody owned it, and nothing was done; ask again")
+    return Unanswered(
+        f"records: {owner} owns it and did not answer in time; it may have been done: "
+        "read the record"
+    )
+
+
 def _version(answer: Answer) -> int:
     assert isinstance(answer, Done), "only a change is answered so"
     return answer.version
-
-
-def _record(entry: Entry) -> Record:
-    removed = entry.body is None
-    return Record(entry.kind, entry.id, entry.version, entry.body or b"", removed)

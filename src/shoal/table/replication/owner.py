@@ -10,6 +10,7 @@ from shoal.core.machine import PeerId
 from shoal.table.messages import Ballot, Voter
 from shoal.table.replication import messages as say
 from shoal.table.replication.facts import Opened, Rerouted
+from shoal.table.replication.giving import Giver
 from shoal.table.replication.holdings import Holding, decided
 from shoal.table.replication.keeper import Keeper
 from shoal.table.replication.rounds import Rounds
@@ -28,12 +29,6 @@ TURN_S = 2.0
 # An owner says so every few seconds; who is silent for many is not one, alive or not.
 OWNING_S = 2.0
 QUIET_S = 8.0
-
-# Who has come back gets its units when it has been there for so long.
-SETTLED_S = 10.0
-
-# So many units are given away at once: each is served by nobody for some milliseconds.
-YIELDED_AT_ONCE = 64
 
 
 class Owner:
@@ -60,10 +55,16 @@ class Owner:
         self.heard: list[Ballot | None] = list(keeper.promised)
         self._heard_at = [0.0] * seat.units
         self._retry_at = [0.0] * seat.units
-        self._yielding: dict[int, Holding] = {}
+        self._giver = Giver(seat, self)
         self._counter = 0
         self._told_at = 0.0
         self.leaving = False
+
+    def given_away(self, unit: int) -> None:
+        """It is another's, who takes it now; if not, we may have it back."""
+        del self.holdings[unit]
+        self._retry_at[unit] = self._seat.now + TURN_S
+        self._heard_at[unit] = self._seat.now
 
     # Who owns what
 
@@ -321,13 +322,13 @@ class Owner:
                 self.ask_seal(holding)
         self._prepare(each for each in silent if each.state == "asking")
         self.rounds.tick()
-        self._give_on()
+        self._giver.go_on()
 
     def look_around(self) -> None:
         """Take what nobody owns, give what is another's, say what is ours."""
         now = self._seat.now
         self.claim([unit for unit in range(self._seat.units) if self._may_claim(unit)])
-        self._give()
+        self._giver.look_around()
         if now > self._told_at + OWNING_S:
             self._told_at = now
             self._tell(each for each in self.holdings.values() if each.serving)
@@ -347,54 +348,6 @@ class Owner:
         first = [v for v in new.voters if old is None or v in old.voters]
         turns = [v for v in dict.fromkeys([*first, *new.voters]) if seat.sees(v)]
         return owner == seat.me or waited >= TURN_S * turns.index(seat.me)
-
-    def _give(self) -> None:
-        """What another should own goes to it, when enough replicas are level."""
-        room = YIELDED_AT_ONCE - len(self._yielding)
-        for unit, holding in self.holdings.items():
-            if room and holding.state == "open" and self._heir(holding):
-                holding.state = "yielding"
-                self._seat.table.close(unit)
-                self._yielding[unit] = holding
-                room -= 1
-
-    def _give_on(self) -> None:
-        """What is under way comes to its end first."""
-        given: dict[tuple[Voter, Ballot], list[int]] = {}
-        for unit, holding in list(self._yielding.items()):
-            same = self.holdings.get(unit) is holding and holding.state == "yielding"
-            if same and self.rounds.touching(unit):
-                continue
-            del self._yielding[unit]
-            if same and (heir := self._heir(holding)):
-                given.setdefault((heir, holding.ballot), []).append(unit)
-            elif same:
-                self.claim([unit])
-        for (heir, ballot), units in given.items():
-            for unit in units:
-                del self.holdings[unit]
-                self._retry_at[unit] = self._seat.now + TURN_S
-                self._heard_at[unit] = self._seat.now
-            self._seat.say(heir, say.Yielded(ballot, units))
-            self._seat.emit(Rerouted())
-        if given:
-            self._give()
-
-    def _heir(self, holding: Holding) -> Voter | None:
-        """Who should own it instead of us, and can."""
-        seat, voters = self._seat, holding.new.voters
-        if holding.old or not holding.new.decided(holding.level):
-            return None
-        foreign = seat.me not in voters
-        for voter in voters:
-            if voter == seat.me and not self.leaving:
-                return None
-            there = seat.alive.get(peer_of(voter))
-            if voter == seat.me or there is None or voter not in holding.level:
-                continue
-            if foreign or self.leaving or seat.now > there + SETTLED_S:
-                return voter
-        return None
 
     def yielded(self, yielded: say.Yielded) -> None:
         """Units are given to us."""

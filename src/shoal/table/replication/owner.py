@@ -249,7 +249,7 @@ class Owner:
                     done.append(holding)
         for holding in done:
             holding.old = None
-            self.rounds.sealed(holding.unit, holding.kind)
+            self.rounds.sealed(holding)
             if holding.state == "resealing":
                 self._acquire(holding)
         self.tell_opened(done)

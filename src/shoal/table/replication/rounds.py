@@ -282,10 +282,12 @@ class Rounds:
         self._unborn.clear()
         self.settled = True
 
-    def sealed(self, unit: int, kind: Kind) -> None:
-        """Its old replicas count no more."""
+    def sealed(self, holding: Holding) -> None:
+        """Its old replicas count no more, for what was made in that tenure."""
+        unit, kind = holding.unit, holding.kind
         for round_ in list(self._rounds.values()):
-            if holding := round_.drop(unit):
+            if any(units.get(unit) is holding for units in round_.needs.values()):
+                round_.drop(unit)
                 round_.needs.setdefault(kind, {})[unit] = holding
                 self._look(round_)
 

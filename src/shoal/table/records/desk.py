@@ -68,6 +68,7 @@ class Desk:
         # What rests on which batch: answers, and units being looked through.
         self._waiting: dict[int, list[Waiting]] = {}
         self._count = 0
+        self._deciding: dict[int, None] = {}  # Requests whose answers wait.
         self._unread: dict[int, None] = {}  # Units not looked through since.
         self._reading: dict[int, dict[int, Stored]] = {}
 
@@ -126,8 +127,10 @@ class Desk:
             return NotNow(ask.request)
         if known := self._answers.get(ask.request):
             return known
-        if self._count >= MAX_WAITING:
-            return None  # It will be asked again.
+        # What is asked again before it is answered is not decided twice: it may be
+        # another answer by now, and the first is the one that is told.
+        if ask.request in self._deciding or self._count >= MAX_WAITING:
+            return None
         table.begin(0)
         decision = self._decide(ask, unit, now)
         if isinstance(decision.answer, NotNow):
@@ -137,6 +140,7 @@ class Desk:
             self._put(unit, decision.entry)
         self._waiting.setdefault(table.rests_on, []).append(waiting)
         self._count += 1
+        self._deciding[ask.request] = None
         return None
 
     def _decide(self, ask: Ask, unit: int, now: float) -> Decision:
@@ -179,6 +183,7 @@ class Desk:
             if fate is not None:
                 for waiting in self._waiting.pop(ticket):
                     self._count -= 1
+                    self._deciding.pop(waiting.answer.request, None)
                     told.append((waiting.asker, self._told(waiting, fate)))
                     entry = waiting.entry
                     if entry and not fate:

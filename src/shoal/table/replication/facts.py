@@ -21,4 +21,8 @@ class Viewed(Struct, frozen=True):
     view: View
 
 
-Fact = Opened | Rerouted | Viewed
+class Departed(Struct, frozen=True):
+    """We have left: nothing of the table is ours, and nobody asks us for it."""
+
+
+Fact = Opened | Rerouted | Viewed | Departed

@@ -17,7 +17,7 @@ from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
 from shoal.table.replication import messages as say
 from shoal.table.replication.decrees import Decrees
-from shoal.table.replication.facts import Rerouted, Viewed
+from shoal.table.replication.facts import Departed, Rerouted, Viewed
 from shoal.table.replication.keeper import Keeper
 from shoal.table.replication.levelling import Leveller
 from shoal.table.replication.owner import Owner
@@ -49,6 +49,7 @@ class Replica:
         now: float,
         founding: bool = False,
         guest: bool = False,
+        replicas: int | None = None,
         units: int | None = None,
     ) -> None:
         """`founding`: the first of its network, unless its log says otherwise."""
@@ -71,7 +72,11 @@ class Replica:
         self.owner = Owner(self.seat, self.keeper, learn, self._flush)
         self._leveller.owner = self.owner
         self._decrees = Decrees(self.seat, self.keeper, self._adopt)
-        self.roll = Roll(self.seat, self.keeper, self._decrees, host, guest=guest)
+        self.roll = Roll(
+            *(self.seat, self.keeper, self._decrees, host),
+            guest=guest,
+            replicas=replicas,
+        )
         self.sexton = Sexton(self.seat, self.owner)
         self.deadline = self._look_around_at = now
         if founding and not remains.views:
@@ -161,6 +166,8 @@ class Replica:
                 self.owner.look_around()
                 self.sexton.tick()
                 self._leveller.look_around()
+        if self.roll.left and not self.owner.holdings:
+            self.seat.emit(Departed())
         return self._done()
 
     def flush(self, now: float) -> Effects:

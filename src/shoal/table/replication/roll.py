@@ -17,23 +17,37 @@ from shoal.table.replication.views import peer_of, with_more, without
 ENROL_S = 0.5
 SETTLE_S = 1.0
 
+# Whether all has moved is asked so often by who waits for it, and by others.
 ASK_S = 0.5
+LOOK_S = 2.0
 
 # A silent member is let go after so long.
 GRACE_S = 600.0
+
+# Copies of everything, unless a network's founder says otherwise: any one may be lost.
+REPLICAS = 3
 
 
 class Roll:
     """Who wants to be in, and who has to go."""
 
     def __init__(
-        self, seat: Seat, keeper: Keeper, decrees: Decrees, host: str, *, guest: bool
+        self,
+        seat: Seat,
+        keeper: Keeper,
+        decrees: Decrees,
+        host: str,
+        *,
+        guest: bool,
+        replicas: int | None,
     ) -> None:
+        """`replicas`: so many copies are wanted, if not as many as there are."""
         self._seat = seat
         self._keeper = keeper
         self._decrees = decrees
         self._host = host
-        self._guest = guest
+        self._replicas = replicas
+        self.guest = guest
         self._waiting: dict[Voter, tuple[str, float]] = {}  # Host, and since when.
         self._gone_since: dict[Voter, float] = {}
         self._enrolled_at = self._asked_at = -ENROL_S
@@ -59,6 +73,11 @@ class Roll:
     def moving(self) -> int:
         """So many units have to, as far as we know."""
         return sum(unit not in self._seat.sealed for unit in self._seat.moved)
+
+    @property
+    def left(self) -> bool:
+        """Have we left, and does nobody ask us for what we had?"""
+        return self.leaving and not self.member and self.complete
 
     def adopted(self) -> None:
         """There is a new view."""
@@ -95,25 +114,26 @@ class Roll:
 
     def tick(self) -> None:
         """Ask to be let in, or see who is to be."""
-        seat = self._seat
-        if not self.member:
-            if not (self._guest or self.leaving):
-                self._enrol()
-            return
-        next_view = self._next()
-        if next_view is None or self._decrees.busy:
-            return
-        if self.complete:
+        next_view = self._next() if self.member else None
+        if not self.complete:
+            self._ask_moved(ASK_S if next_view or self.leaving else LOOK_S)
+        elif next_view and not self._decrees.busy:
             self._decrees.propose(next_view)
-        elif seat.now > self._asked_at + ASK_S:
+        if not (self.member or self.guest or self.leaving):
+            self._enrol()
+
+    def _ask_moved(self, pause_s: float) -> None:
+        seat = self._seat
+        if seat.now > self._asked_at + pause_s and seat.circles:
             self._asked_at = seat.now
-            assert seat.circles, "we are a member"
             for voter in seat.circles.members:
                 seat.say(voter, say.AskMoved(seat.number))
 
     def _enrol(self) -> None:
         seat = self._seat
         if seat.now < self._enrolled_at + ENROL_S:
+            return
+        if seat.views and self._replicas not in (None, seat.views[-1].replicas):
             return
         self._enrolled_at = seat.now
         for peer in seat.alive:
@@ -162,7 +182,8 @@ class Roll:
 
     def founder(self) -> View:
         """The first view of a network."""
-        return View(1, (Member(self._seat.me, self._host),))
+        member = Member(self._seat.me, self._host)
+        return View(1, (member,), self._replicas or REPLICAS)
 
 
 def peers_of(view: View) -> list[PeerId]:

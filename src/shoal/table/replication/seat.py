@@ -41,6 +41,7 @@ class Seat:
         # Peers that members hold for alive, and since when; we always are.
         self.alive: dict[PeerId, float] = {peer_of(me): 0.0}
         self._births: dict[PeerId, int] = {}  # Of the logs they speak with.
+        self.keys_moved = 0  # Received, as units moved or were mended.
         self.effects: list[Effect] = []
         self.to_myself: deque[Message] = deque()
         self._held: deque[tuple[int, Voter, Message]] = deque()

@@ -1,0 +1,140 @@
+"""A peer's place in the table that all share: what is told of it, how it is left."""
+
+from collections.abc import Callable
+from typing import Any
+
+from shoal.core.machine import PeerId
+from shoal.errors import Misuse, Refused
+from shoal.introductions import Network
+from shoal.settings import PeerSettings
+from shoal.table.messages import UNIT_BITS
+from shoal.table.replication.census import Census
+from shoal.table.replication.facts import Departed, Fact, Viewed
+from shoal.table.replication.owners import Owners
+from shoal.table.replication.service import TOPIC, Replication
+from shoal.table.replication.standing import Standing, lacking
+from shoal.table.replication.views import peer_of
+from shoal.table.slots import slot_of
+
+
+class Sharing:
+    """What a peer's owner sees of the table, and does about it."""
+
+    def __init__(
+        self,
+        me: PeerId,
+        settings: PeerSettings,
+        owners: Owners,
+        network: Network,
+        *,
+        host: str,
+        alone: bool,
+        stop: Callable[[], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """`alone`: we know of nobody else. `stop` is called when we have left."""
+        self._me = me
+        self._replicas = settings.replicas
+        self._stop = stop
+        self._fail = fail
+        self.replication = Replication(
+            *(me, owners, network),
+            host=host,
+            founding=alone and not settings.guest,
+            guest=settings.guest,
+            replicas=settings.replicas,
+            grace_s=settings.grace_s,
+            fail=fail,
+        )
+        self.replication.told = self._attend
+        network.on_post(TOPIC, self.replication.posted)
+        self._census = Census(me, network, self.replication.standing)
+
+    @property
+    def standing(self) -> Standing:
+        """How this peer stands."""
+        return self.replication.standing()
+
+    def status(self) -> dict[str, Any]:
+        """The same, as `shoal status` shows it."""
+        standing = self.standing
+        return {
+            "view": standing.view,
+            "view_members": [peer_of(voter) for voter in standing.members],
+            "replicas": standing.replicas,
+            "majority": standing.majority,
+            "units_owned": len(standing.open),
+            "units_not_whole": standing.unwhole,
+            "units_moving": standing.moving,
+            "keys_moved": standing.keys_moved,
+            **({"guest": True} if standing.guest else {}),
+            **({"leaving": True} if standing.leaving else {}),
+        }
+
+    def waits_for(self) -> str | None:
+        """Nothing, or what is lacking before clients can be served."""
+        replica = self.replication.replica
+        units = range(replica.seat.units)
+        known = replica.seat.views and all(map(replica.owner.known, units))
+        return None if known else "the table to be opened"
+
+    async def whole(self, enough: int | None) -> dict[str, Any]:
+        """Does every replica hold everything, and if not, what is lacking?"""
+        peers = [peer_of(voter) for voter in self.standing.members]
+        alive = self.replication.replica.seat.alive
+        told = await self._census.take([*alive, *peers])
+        lacks = lacking(told, enough)
+        answers = [each for each in told.values() if each]
+        return {
+            "replicated": lacks is None,
+            "lacks": lacks,
+            "view": max(each.view for each in answers),
+            "units_owned": sum(len(each.open) for each in answers),
+            "units_not_whole": sum(each.unwhole for each in answers),
+        }
+
+    def where(self, key: bytes) -> dict[str, Any]:
+        """Who owns a key, and who has copies of it."""
+        slot = slot_of(key)
+        unit = slot >> UNIT_BITS
+        replica = self.replication.replica
+        if not replica.seat.views:
+            raise Refused("table: no peer of it has answered yet; try again")
+        return {
+            "slot": slot,
+            "unit": unit,
+            "owner": replica.owner.route(unit),
+            "replicas": [peer_of(voter) for voter in replica.seat.new(unit).voters],
+        }
+
+    def leave(self) -> None:
+        """Hand everything over, then end."""
+        standing = self.standing
+        if standing.me in standing.members:
+            self._check_leaving(standing)
+        self.replication.leave()
+
+    def _check_leaving(self, standing: Standing) -> None:
+        if len(standing.members) == 1:
+            raise Refused(
+                f"peer {self._me}: it is the last that keeps the table, and nobody "
+                "could take it over; stop it with: shoal down"
+            )
+        if not standing.majority:
+            raise Refused(
+                f"peer {self._me}: most members of the table are not there to take "
+                "over what it has; wait for them, or stop it with: shoal down"
+            )
+
+    def _attend(self, fact: Fact) -> None:
+        match fact:
+            case Departed():
+                self._stop()
+            case Viewed(view) if self._replicas not in (None, view.replicas):
+                self._fail(
+                    Misuse(
+                        f"replicas {self._replicas}: this network keeps "
+                        f"{view.replicas} copies of everything, which its founder "
+                        f"chose; leave --replicas out, or say {view.replicas}"
+                    )
+                )

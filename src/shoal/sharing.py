@@ -1,6 +1,8 @@
 """A peer's place in the table that all share: what is told of it, how it is left."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from shoal.core.machine import PeerId
@@ -15,6 +17,9 @@ from shoal.table.replication.service import TOPIC, Replication
 from shoal.table.replication.standing import Standing, lacking
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
+
+# A network that is there says within a second how many copies it has.
+AGREE_S = 5.0
 
 
 class Sharing:
@@ -35,6 +40,8 @@ class Sharing:
         """`alone`: we know of nobody else. `stop` is called when we have left."""
         self._me = me
         self._replicas = settings.replicas
+        self._viewed = asyncio.Event()
+        self._agreeing = True  # At the start: who asked for it is told then.
         self._stop = stop
         self._fail = fail
         self.replication = Replication(
@@ -126,15 +133,32 @@ class Sharing:
                 "over what it has; wait for them, or stop it with: shoal down"
             )
 
+    async def agree(self) -> None:
+        """Hear whether the network has as many copies as were asked for, if any were.
+
+        If it cannot be asked yet, it is heard when it can.
+        """
+        if self._replicas and not self.standing.view:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._viewed.wait(), AGREE_S)
+        self._agreeing = False
+        if self.standing.view and (refusal := self._refusal(self.standing.replicas)):
+            raise refusal
+
+    def _refusal(self, replicas: int) -> Misuse | None:
+        if self._replicas in (None, replicas):
+            return None
+        return Misuse(
+            f"replicas {self._replicas}: this network keeps {replicas} copies of "
+            f"everything, as its founder chose; leave --replicas out, or say {replicas}"
+        )
+
     def _attend(self, fact: Fact) -> None:
         match fact:
             case Departed():
                 self._stop()
-            case Viewed(view) if self._replicas not in (None, view.replicas):
-                self._fail(
-                    Misuse(
-                        f"replicas {self._replicas}: this network keeps "
-                        f"{view.replicas} copies of everything, which its founder "
-                        f"chose; leave --replicas out, or say {view.replicas}"
-                    )
-                )
+            case Viewed(view):
+                self._viewed.set()
+                refusal = self._refusal(view.replicas)
+                if refusal and not self._agreeing:
+                    self._fail(refusal)

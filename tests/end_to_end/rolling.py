@@ -123,6 +123,8 @@ def _once(
 ) -> object:
     """The answer; a refusal or a broken connection is one too."""
     try:
+        if (wire := wires.get(address)) and wire.over:
+            wires.pop(address).__exit__()  # As any client's library would see.
         if address not in wires:
             wires[address] = Wire(address)
         return wires[address].ask(*words)

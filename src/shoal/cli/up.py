@@ -119,15 +119,8 @@ def up(
         kept; say the same to all peers. 600 unless told otherwise.
     """
     peers = per_two_processors() if peers == "auto" else peers
-    unfit = {
-        "peers": peers != 1,
-        "join": join,
-        "token": token,
-        "name": name,
-        "guest": guest,
-        "replicas": replicas,
-        "grace": grace != GRACE_S,
-    }
+    place = {"guest": guest, "replicas": replicas, "grace": grace != GRACE_S}
+    unfit = {"peers": peers != 1, "join": join, "token": token, "name": name, **place}
     if fixed := chosen(static, id, advertise or listen, unfit):
         listen, advertise = listen or fixed.address, fixed.address
     plan = Plan.read(

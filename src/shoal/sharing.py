@@ -11,7 +11,7 @@ from shoal.introductions import Network
 from shoal.settings import PeerSettings
 from shoal.table.messages import UNIT_BITS
 from shoal.table.replication.census import Census
-from shoal.table.replication.facts import Departed, Fact, Viewed
+from shoal.table.replication.facts import Departed, Fact, Rerouted, Viewed
 from shoal.table.replication.owners import Owners
 from shoal.table.replication.service import TOPIC, Replication
 from shoal.table.replication.standing import Standing, lacking
@@ -20,6 +20,9 @@ from shoal.table.slots import slot_of
 
 # A network that is there says within a second how many copies it has.
 AGREE_S = 5.0
+
+# Five hundred units change hands in less than one; who waits longer gains nothing.
+RETIRE_S = 2.0
 
 
 class Sharing:
@@ -41,6 +44,7 @@ class Sharing:
         self._me = me
         self._replicas = settings.replicas
         self._viewed = asyncio.Event()
+        self._retired = asyncio.Event()
         self._agreeing = True  # At the start: who asked for it is told then.
         self._stop = stop
         self._fail = fail
@@ -121,6 +125,12 @@ class Sharing:
             self._check_leaving(standing)
         self.replication.leave()
 
+    async def retire(self) -> None:
+        """Let others answer for our units before we stop, so that nobody waits."""
+        self.replication.retire()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._retired.wait(), RETIRE_S)
+
     def _check_leaving(self, standing: Standing) -> None:
         if len(standing.members) == 1:
             raise Refused(
@@ -157,6 +167,8 @@ class Sharing:
         match fact:
             case Departed():
                 self._stop()
+            case Rerouted() if not self.replication.replica.owner.holdings:
+                self._retired.set()
             case Viewed(view):
                 self._viewed.set()
                 refusal = self._refusal(view.replicas)

@@ -21,6 +21,9 @@ class Shared(Protocol):
     def leave(self) -> None:
         """Hand everything over, then end."""
 
+    async def retire(self) -> None:
+        """Let others answer for what it owns, before it stops."""
+
 
 class TablePages:
     """What a peer shows of it."""
@@ -31,6 +34,7 @@ class TablePages:
         web.route("GET", "/api/table", self.whole)
         web.route("GET", "/api/where/*", self.where)
         web.route("POST", "/api/leave", self.leave)
+        web.route("POST", "/api/retire", self.retire)
 
     @property
     def _shared(self) -> Shared:
@@ -56,3 +60,9 @@ class TablePages:
         """Hand over, and go."""
         self._shared.leave()
         return reply({"leaving": True})
+
+    async def retire(self, _: web.BaseRequest) -> Answer:
+        """Own nothing any more: a stop follows."""
+        if self._found:
+            await self._found.retire()
+        return reply({"retired": True})

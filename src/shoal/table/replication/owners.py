@@ -53,7 +53,7 @@ class Owners:
         if hopeless is None:
             hopeless = self._hopeless[unit] = replica.owner.hopeless(unit)
         if hopeless:
-            return HOPELESS
+            return NOBODY if replica.seat.young else HOPELESS
         if replica.seat.table.opened[unit]:
             return HERE
         peer = replica.owner.route(unit)

@@ -56,7 +56,7 @@ class Replica:
         remains.birth = remains.birth or start
         me = voter_of(peer, remains.birth)
         self.seat = Seat(me, start, table, rng, units or len(table.opened))
-        self.seat.now = now
+        self.seat.now = self.seat.began = now
         table.opened[:] = [False] * len(table.opened)
         table.closed = self._closed
         self._fresh: list[Batch] = []
@@ -88,6 +88,13 @@ class Replica:
         """Be a member no more, once others have all that is ours."""
         self.seat.now = now
         self.roll.leaving = self.owner.leaving = True
+        return self._done()
+
+    def retire(self, now: float) -> Effects:
+        """Own nothing any more that others can own; the copies stay."""
+        self.seat.now = now
+        self.owner.leaving = True
+        self.deadline = self._look_around_at = now
         return self._done()
 
     def want(self, unit: int) -> None:

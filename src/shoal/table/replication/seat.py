@@ -18,6 +18,9 @@ from shoal.table.replication.views import Circle, Circles, birth_of, peer_of
 # Views that a member may have missed. Who has missed more comes back as a newcomer.
 MAX_VIEWS = 1000
 
+# Who has started has met the others by then, if they are there.
+MET_S = 3.0
+
 Effect = Send[Said] | Cast[Said] | Meet | Emit[Fact]
 
 
@@ -32,7 +35,7 @@ class Seat:
         self.table = table
         self.rng = rng
         self.units = units
-        self.now = 0.0
+        self.now = self.began = 0.0
         self.views: list[View] = []
         self.circles: Circles | None = None
         self.before: Circles | None = None
@@ -50,6 +53,11 @@ class Seat:
     def number(self) -> int:
         """Of the view."""
         return self.views[-1].number if self.views else 0
+
+    @property
+    def young(self) -> bool:
+        """May there be others that we have not met yet?"""
+        return self.now < self.began + MET_S
 
     def sees(self, voter: Voter) -> bool:
         """Is its peer alive, with that very log, as far as we know?"""

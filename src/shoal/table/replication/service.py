@@ -120,6 +120,10 @@ class Replication:
         """Be a member no more, once others have all that is ours."""
         self._call(self.replica.leave)
 
+    def retire(self) -> None:
+        """Own nothing any more that others can own."""
+        self._call(self.replica.retire)
+
     def standing(self) -> Standing:
         """How this peer stands in the table."""
         replica = self.replica

@@ -46,6 +46,7 @@ for path, text in (
     ("up:up", "Start a peer, or several: until Ctrl-C, or detached."),
     ("up:join", "Start a peer in the network of another: up --join, on a free port."),
     ("sharing:leave", "Hand over what a peer keeps of the table, then end it."),
+    ("sharing:recover", "Go on without the peers that will never come back."),
     ("down:down", "Stop the peers of the network on this machine, or one of them."),
     ("members:status", "How the peer is that your commands talk to."),
     ("members:members", "Who is in the network, since when, and who says so."),

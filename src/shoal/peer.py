@@ -247,7 +247,7 @@ class Peer:
         )
         if isinstance(routes, Owners):
             self.sharing = Sharing(
-                *(self.name, self._settings, routes, self.network),
+                *(self.name, self._settings, self._home, routes, self.network),
                 host=self._host,
                 alone=self._alone,
                 stop=self.stop,

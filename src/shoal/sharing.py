@@ -1,6 +1,8 @@
 """A peer's place in the table that all share: what is told of it, how it is left."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -8,15 +10,28 @@ from typing import Any
 from shoal.core.machine import PeerId
 from shoal.errors import Misuse, Refused
 from shoal.introductions import Network
+from shoal.net.home import Home
 from shoal.settings import PeerSettings
-from shoal.table.messages import UNIT_BITS
+from shoal.table.messages import UNIT_BITS, UNITS
 from shoal.table.replication.census import Census
-from shoal.table.replication.facts import Departed, Fact, Rerouted, Viewed
+from shoal.table.replication.facts import (
+    Departed,
+    Fact,
+    Overruled,
+    Rerouted,
+    Viewed,
+)
 from shoal.table.replication.owners import Owners
 from shoal.table.replication.service import TOPIC, Replication
 from shoal.table.replication.standing import Standing, lacking
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
+
+log = logging.getLogger(__name__)
+
+# Who starts with nothing, and knows others that do not answer, founds a network after
+# so long: as long as a peer takes to find those that are there.
+FOUND_S = 3.0
 
 # A network that is there says within a second how many copies it has.
 AGREE_S = 5.0
@@ -32,6 +47,7 @@ class Sharing:
         self,
         me: PeerId,
         settings: PeerSettings,
+        home: Home,
         owners: Owners,
         network: Network,
         *,
@@ -42,6 +58,8 @@ class Sharing:
     ) -> None:
         """`alone`: we know of nobody else. `stop` is called when we have left."""
         self._me = me
+        self._home = home
+        self._loop = asyncio.get_running_loop()
         self._replicas = settings.replicas
         self._viewed = asyncio.Event()
         self._retired = asyncio.Event()
@@ -58,6 +76,11 @@ class Sharing:
             fail=fail,
         )
         self.replication.told = self._attend
+        self._overruled = False
+        self._patience = 0  # Turns of others that we waited for.
+        kept = settings.storage != "memory"
+        if not (alone or kept or settings.join or settings.guest):
+            self._loop.call_later(FOUND_S, self._found_late)
         network.on_post(TOPIC, self.replication.posted)
         self._census = Census(me, network, self.replication.standing)
 
@@ -78,6 +101,7 @@ class Sharing:
             "units_not_whole": standing.unwhole,
             "units_moving": standing.moving,
             "keys_moved": standing.keys_moved,
+            **({"recovered": _told(standing)} if standing.recovered else {}),
             **({"guest": True} if standing.guest else {}),
             **({"leaving": True} if standing.leaving else {}),
         }
@@ -131,6 +155,52 @@ class Sharing:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._retired.wait(), RETIRE_S)
 
+    def recover(self, *, force: bool) -> dict[str, Any]:
+        """Go on from our own copy, without those who are away; what that means."""
+        standing = self.standing
+        if standing.me not in standing.members:
+            raise Refused(
+                f"peer {self._me}: it keeps nothing of the table that could be gone on "
+                "from; ask one that does"
+            )
+        if standing.majority:
+            raise Refused(
+                f"peer {self._me}: enough members of the table are there, and nothing "
+                "is to be recovered; see: shoal status"
+            )
+        if force:
+            log.warning("the network is founded anew, without those who are away")
+            self.replication.refound(int(time.time()))
+        seen = self.replication.replica.seat.seen(standing.members)
+        return {
+            "name": self._me,
+            "view": self.standing.view,
+            "away": [peer_of(voter) for voter in standing.members if voter not in seen],
+            "units_kept": standing.held,
+            "units_lost": UNITS - standing.held,
+        }
+
+    def _found_late(self) -> None:
+        """With nothing on any disk, there is a network when somebody founds one.
+
+        Those who are there take turns, by name, so that one of them does.
+        """
+        alive = sorted(self.replication.replica.seat.alive)
+        self._patience += 1
+        if self.standing.view:
+            return
+        if self._patience > alive.index(self._me):
+            self.replication.found_late()
+        else:
+            self._loop.call_later(FOUND_S, self._found_late)
+
+    def _begin_anew(self) -> None:
+        log.warning(
+            "the network was recovered without this peer: what it had is forgotten"
+        )
+        self.replication.begin_anew(self._home.next_generation())
+        self._overruled = False
+
     def _check_leaving(self, standing: Standing) -> None:
         if len(standing.members) == 1:
             raise Refused(
@@ -169,8 +239,18 @@ class Sharing:
                 self._stop()
             case Rerouted() if not self.replication.replica.owner.holdings:
                 self._retired.set()
+            case Overruled() if not self._overruled:
+                self._overruled = True
+                self._loop.call_soon(self._begin_anew)
             case Viewed(view):
                 self._viewed.set()
                 refusal = self._refusal(view.replicas)
                 if refusal and not self._agreeing:
                     self._fail(refusal)
+
+
+def _told(standing: Standing) -> list[str]:
+    return [
+        f"at {time.strftime('%F %T', time.localtime(each.at))} by {each.by}"
+        for each in standing.recovered
+    ]

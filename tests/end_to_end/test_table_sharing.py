@@ -202,3 +202,70 @@ def test_peers_for_every_two_processors(user: Cluster) -> None:
 
     nodes = user.up("--peers", "auto")
     assert len(nodes) == per_two_processors() >= 1
+
+
+def test_of_two_the_younger_refuses_and_can_be_made_to_go_on(user: Cluster) -> None:
+    elder, younger = user.up("--peers", "2")
+    wait_replicated(user, elder)
+    fill(elder.address, KEYS)
+    unneeded = user.shoal("recover", "--force", "--yes", environment=at(younger))
+    assert unneeded.returncode == 5
+    elder.kill()
+    wait_until(
+        lambda: younger.client().status()["members_alive"] == 1, SOON_S, "the death"
+    )
+    with Wire(younger.address) as wire:
+        refused = str(wire.ask(b"SET", b"colour", b"blue"))
+    assert refused.startswith("CLUSTERDOWN NOQUORUM")
+    assert "run: shoal recover --force" in refused
+    careful = user.shoal("recover", environment=at(younger))
+    assert careful.returncode == 2
+    assert elder.name in careful.stderr
+    unsaid = user.shoal("recover", "--force", environment=at(younger))
+    assert unsaid.returncode == 5
+    user.ask("recover", "--force", "--yes", environment=at(younger))
+    wait_replicated(user, younger)
+    with Wire(younger.address) as wire:
+        assert all(
+            wire.ask(b"GET", b"key-%d" % n) == b"v" * 100 for n in range(0, KEYS, 7)
+        )
+        assert wire.ask(b"SET", b"colour", b"green") == b"OK"
+    back = user.restart(elder)
+    wait_replicated(user, back, "--members", "2")
+    status = back.client().status()
+    assert sorted(status["view_members"]) == sorted([elder.name, younger.name])
+    assert younger.name in status["recovered"][0]
+    assert status["keys"] == KEYS + 1
+
+
+def test_a_recovery_outlives_restarts(user: Cluster) -> None:
+    elder, younger = user.up("--peers", "2")
+    wait_replicated(user, elder)
+    elder.kill()
+    wait_until(
+        lambda: younger.client().status()["members_alive"] == 1, SOON_S, "the death"
+    )
+    user.ask("recover", "--force", "--yes", environment=at(younger))
+    user.ask("put", "colour", "green", environment=at(younger))
+    younger.kill()
+    again = user.restart(younger)
+    assert there(user, again, "colour").strip() == "green"
+    assert younger.name in again.client().status()["recovered"][0]
+
+
+def test_what_is_in_memory_begins_again_when_all_have_gone(user: Cluster) -> None:
+    memory = ("--storage", "memory")
+    nodes = user.up("--peers", "2", *memory)
+    wait_replicated(user, nodes[0])
+    wait_until(
+        lambda: all((node.directory / "contacts.json").exists() for node in nodes),
+        SOON_S,
+        "contacts to be remembered",
+    )
+    for node in nodes:
+        node.kill()
+    alone = user.restart(nodes[1], *memory)
+    wait_replicated(user, alone)
+    assert alone.client().status()["view_members"] == [alone.name]
+    both = user.restart(nodes[0], *memory)
+    wait_replicated(user, both, "--members", "2")

@@ -1,4 +1,4 @@
-"""shoal wait, leave, where: the table that all peers share, and one's place in it."""
+"""shoal wait, leave, where, recover: the table that all share, and a place in it."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ from shoal.cli import which
 from shoal.cli.options import ANY, WAITING, PeerOptions, WaitOptions
 from shoal.cli.outcome import show
 from shoal.client import Client
-from shoal.errors import Misuse, Unanswered, Unreachable
+from shoal.errors import Misuse, Refused, Unanswered, Unreachable
 from shoal.net.home import running
 
 # Between two looks: a person does not notice it, and a peer hardly.
@@ -119,3 +119,56 @@ def _check(name: str, end: float) -> None:
             f"peer {name}: it still hands over what it has; it goes on, and ends by "
             "itself: see shoal status"
         )
+
+
+def recover(
+    *,
+    force: bool = False,
+    yes: bool = False,
+    options: PeerOptions = ANY,
+) -> None:
+    """Let the network go on from one peer's copy, when the others are lost for good.
+
+    The peer of this machine, or the one at SHOAL_PEER, becomes the first member of the
+    network, and the only one until others come. Without --force nothing is done but to
+    say what that would mean.
+
+    Parameters
+    ----------
+    force
+        Do it.
+    yes
+        Do not ask.
+    """
+    client = which.client(options.timeout, options.project)
+    told = client.get("/api/recover")
+    if not force:
+        raise Misuse(f"recover: {_risk(told)}; if so, say: shoal recover --force")
+    if not yes and not _agreed(told):
+        raise Refused("recover: nothing was done, since you did not say yes; see --yes")
+    done = client.post("/api/recover")
+    show(done, as_json=options.json, people=_recovered)
+
+
+def _risk(told: dict[str, Any]) -> str:
+    lost = told["units_lost"]
+    gone = f"{lost} of 1024 units have no copy here and are lost, and " if lost else ""
+    return (
+        f"{gone}what was changed without {told['name']} is lost, as is whatever "
+        f"{', '.join(told['away'])} acknowledged since or does yet: do it only if they "
+        "never come back, or come back as newcomers"
+    )
+
+
+def _agreed(told: dict[str, Any]) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print(f"Careful: {_risk(told)}.", file=sys.stderr)
+    return input("Go on without them? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _recovered(told: dict[str, Any]) -> None:
+    print(
+        f"{told['name']} goes on alone, in view {told['view']}; let others join it, "
+        "and see: shoal status"
+    )

@@ -21,6 +21,9 @@ class Shared(Protocol):
     def leave(self) -> None:
         """Hand everything over, then end."""
 
+    def recover(self, *, force: bool) -> dict[str, Any]:
+        """Go on from its own copy, without those who are away; what that means."""
+
     async def retire(self) -> None:
         """Let others answer for what it owns, before it stops."""
 
@@ -35,6 +38,8 @@ class TablePages:
         web.route("GET", "/api/where/*", self.where)
         web.route("POST", "/api/leave", self.leave)
         web.route("POST", "/api/retire", self.retire)
+        web.route("GET", "/api/recover", self.risk)
+        web.route("POST", "/api/recover", self.recover)
 
     @property
     def _shared(self) -> Shared:
@@ -66,3 +71,11 @@ class TablePages:
         if self._found:
             await self._found.retire()
         return reply({"retired": True})
+
+    async def risk(self, _: web.BaseRequest) -> Answer:
+        """What a recovery would mean."""
+        return reply(self._shared.recover(force=False))
+
+    async def recover(self, _: web.BaseRequest) -> Answer:
+        """Go on without those who are away."""
+        return reply(self._shared.recover(force=True))

@@ -25,4 +25,8 @@ class Departed(Struct, frozen=True):
     """We have left: nothing of the table is ours, and nobody asks us for it."""
 
 
-Fact = Opened | Rerouted | Viewed | Departed
+class Overruled(Struct, frozen=True):
+    """The network was founded anew without us: what we have counts no more."""
+
+
+Fact = Opened | Rerouted | Viewed | Departed | Overruled

@@ -5,12 +5,12 @@ view has moved.
 """
 
 from shoal.core.machine import PeerId
-from shoal.table.messages import Member, View, Voter
+from shoal.table.messages import Member, Recovery, View, Voter
 from shoal.table.replication import messages as say
 from shoal.table.replication.decrees import Decrees
 from shoal.table.replication.keeper import Keeper
 from shoal.table.replication.seat import Seat
-from shoal.table.replication.views import peer_of, with_more, without
+from shoal.table.replication.views import anew, peer_of, with_more, without
 
 # A newcomer says so this often, until it is one; and waits so long, since newcomers
 # come in crowds, and each view moves something.
@@ -23,6 +23,9 @@ LOOK_S = 2.0
 
 # A silent member is let go after so long.
 GRACE_S = 600.0
+
+# A recovery begins one of so many later eras.
+ERAS = 1_000
 
 # Copies of everything, unless a network's founder says otherwise: any one may be lost.
 REPLICAS = 3
@@ -184,6 +187,14 @@ class Roll:
         """The first view of a network."""
         member = Member(self._seat.me, self._host)
         return View(1, (member,), self._replicas or REPLICAS)
+
+    def refounder(self, at: int) -> View:
+        """The first view of a network that goes on from our copy alone."""
+        seat = self._seat
+        recovery = Recovery(at, peer_of(seat.me))
+        # Two who do this at once, apart, may not make two views of one number.
+        skipped = seat.rng.randrange(ERAS)
+        return anew(seat.views[-1], Member(seat.me, self._host), recovery, skipped)
 
 
 def peers_of(view: View) -> list[PeerId]:

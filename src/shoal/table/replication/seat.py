@@ -77,6 +77,8 @@ class Seat:
     def seated(self, views: list[View]) -> None:
         """These follow each other, and the last is the view from now on."""
         before = self.circles if len(views) == 1 else Circles(views[-2], self.units)
+        if views[-1].first:  # Nobody is before it.
+            self.views, before = [], None
         self.views = [*self.views, *views][-MAX_VIEWS:]
         self.before, self.circles = before, Circles(views[-1], self.units)
         moved = self.circles.moved_from(before) if before else []

@@ -70,7 +70,10 @@ class Replication:
         `went_on` is called whenever there may be something to commit or to tell.
         """
         self._went_on = went_on
-        self._clockwork = clockwork = Clockwork(self._wake)
+        self._clockwork = Clockwork(self._wake)
+        self._begin(table, remains, start)
+
+    def _begin(self, table: Table, remains: Remains, start: int) -> None:
         self.replica = Replica(
             self._peer,
             start,
@@ -78,7 +81,7 @@ class Replication:
             remains,
             host=self._host,
             rng=Random(),
-            now=clockwork.time(),
+            now=self.time(),
             founding=self._founding,
             guest=self._guest,
             replicas=self._replicas,
@@ -123,6 +126,26 @@ class Replication:
     def retire(self) -> None:
         """Own nothing any more that others can own."""
         self._call(self.replica.retire)
+
+    def refound(self, at: int) -> None:
+        """Let the network go on from our copy alone."""
+        self._call(lambda now: self.replica.refound(at, now))
+
+    def found_late(self) -> None:
+        """Found a network, if there is none."""
+        self._call(self.replica.found_late)
+
+    def begin_anew(self, start: int) -> None:
+        """Forget everything, and come back as a newcomer."""
+        left = self.replica
+        left.owner.lose_all()
+        table, alive = left.seat.table, list(left.seat.alive)
+        for unit in range(left.seat.units):
+            table.forget(unit)
+        self._founding = False
+        self._begin(table, Remains(()), start)
+        for peer in alive:
+            self.found(peer)
 
     def standing(self) -> Standing:
         """How this peer stands in the table."""

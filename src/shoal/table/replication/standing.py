@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from shoal.core.machine import PeerId
-from shoal.table.messages import UNITS, Voter
+from shoal.table.messages import UNITS, Recovery, Voter
 from shoal.table.replication.messages import Units
 from shoal.table.replication.owner import Owner
 from shoal.table.replication.roll import Roll
@@ -37,6 +37,8 @@ class Standing(Struct, frozen=True):
     leaving: bool
     moving: int  # Units that the view has moved, and that are not known to have.
     keys_moved: int
+    held: int  # Units that we keep.
+    recovered: list[Recovery]  # When the network was founded anew, and by whom.
     open: Units
     unsealed: int  # Of those: their former replicas count still.
     unwhole: int
@@ -61,6 +63,8 @@ def standing(seat: Seat, owner: Owner, roll: Roll) -> Standing:
         leaving=roll.leaving,
         moving=roll.moving,
         keys_moved=seat.keys_moved,
+        held=sum(seat.me in each.voters for each in circles.units) if circles else 0,
+        recovered=list(circles.view.recovered) if circles else [],
         open=[each.unit for each in ours],
         unsealed=sum(each.old is not None for each in ours),
         unwhole=sum(not each.whole for each in ours),

@@ -17,9 +17,8 @@ from shoal.table.replication.views import anew, peer_of, with_more, without
 ENROL_S = 0.5
 SETTLE_S = 1.0
 
-# Whether all has moved is asked so often by who waits for it, and by others.
+# Whether all has moved is asked so often by who waits for it.
 ASK_S = 0.5
-LOOK_S = 2.0
 
 # A silent member is let go after so long.
 GRACE_S = 600.0
@@ -118,16 +117,16 @@ class Roll:
     def tick(self) -> None:
         """Ask to be let in, or see who is to be."""
         next_view = self._next() if self.member else None
-        if not self.complete:
-            self._ask_moved(ASK_S if next_view or self.leaving else LOOK_S)
-        elif next_view and not self._decrees.busy:
+        if not self.complete and (next_view or self.leaving):
+            self._ask_moved()
+        elif next_view and self.complete and not self._decrees.busy:
             self._decrees.propose(next_view)
         if not (self.member or self.guest or self.leaving):
             self._enrol()
 
-    def _ask_moved(self, pause_s: float) -> None:
+    def _ask_moved(self) -> None:
         seat = self._seat
-        if seat.now > self._asked_at + pause_s and seat.circles:
+        if seat.now > self._asked_at + ASK_S and seat.circles:
             self._asked_at = seat.now
             for voter in seat.circles.members:
                 seat.say(voter, say.AskMoved(seat.number))

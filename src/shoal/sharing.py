@@ -110,7 +110,7 @@ class Sharing:
         """Nothing, or what is lacking before clients can be served."""
         replica = self.replication.replica
         units = range(replica.seat.units)
-        known = replica.seat.views and all(map(replica.owner.known, units))
+        known = replica.seat.views and all(map(replica.owner.route, units))
         return None if known else "the table to be opened"
 
     async def whole(self, enough: int | None) -> dict[str, Any]:

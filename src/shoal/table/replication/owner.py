@@ -78,10 +78,6 @@ class Owner:
             return None
         return peer_of(owner)
 
-    def known(self, unit: int) -> bool:
-        """Does anybody answer for it?"""
-        return self.route(unit) is not None
-
     def hopeless(self, unit: int) -> bool:
         """Can no majority of its replicas be seen from here?"""
         new, old = self._seat.new(unit), self._seat.old(unit)

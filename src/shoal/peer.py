@@ -228,9 +228,8 @@ class Peer:
         self._reachability = Reachability(
             self.links, self.members_service, lambda: self._successors(self.name)
         )
-        self.network = Network(
-            self.name, self.links, self.streams, self.members_service
-        )
+        inside = self.links, self.streams, self.members_service
+        self.network = Network(self.name, *inside)
 
     def _make_table(self, start: int) -> None:
         routes: FixedGroup | Owners = Owners(self.name, self.locate, self.address)
@@ -249,7 +248,6 @@ class Peer:
             self.sharing = Sharing(
                 *(self.name, self._settings, self._home, routes, self.network),
                 host=self._host,
-                alone=self._alone,
                 stop=self.stop,
                 fail=self.fail,
             )

@@ -52,11 +52,11 @@ class Sharing:
         network: Network,
         *,
         host: str,
-        alone: bool,
         stop: Callable[[], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        """`alone`: we know of nobody else. `stop` is called when we have left."""
+        """`stop` is called when we have left."""
+        alone = not settings.join and not home.contacts()
         self._me = me
         self._home = home
         self._loop = asyncio.get_running_loop()

@@ -248,6 +248,7 @@ class Peer:
             self.sharing = Sharing(
                 *(self.name, self._settings, self._home, routes, self.network),
                 host=self._host,
+                records=lambda: self.records,
                 stop=self.stop,
                 fail=self.fail,
             )
@@ -256,15 +257,14 @@ class Peer:
 
     def _make_records(self, start: int) -> None:
         self.records = RecordsService(
-            self.name,
-            self._storage("records"),
+            *(self.name, self._storage("records")),
             start=start,
             durability=self._settings.durability,
             wires=self,
             fail=self.fail,
             host=self._host,
         )
-        self.records.start(founding=self._alone)
+        self.records.start(founding=self._alone, guest=self._settings.guest)
         self.links.on_post(RECORDS, self.records.posted)
 
     def _make_flow(self) -> None:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shoal.core.machine import PeerId
 from shoal.errors import Misuse, Refused
@@ -27,6 +27,9 @@ from shoal.table.replication.standing import Standing, lacking
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
 
+if TYPE_CHECKING:
+    from shoal.table.records.service import RecordsService
+
 log = logging.getLogger(__name__)
 
 # Who starts with nothing, and knows others that do not answer, founds a network after
@@ -38,6 +41,11 @@ AGREE_S = 5.0
 
 # Five hundred units change hands in less than one; who waits longer gains nothing.
 RETIRE_S = 2.0
+
+
+# Records move as fast as the table, and are looked at so often.
+RECORDS_S = 20.0
+LOOK_S = 0.1
 
 
 class Sharing:
@@ -52,10 +60,11 @@ class Sharing:
         network: Network,
         *,
         host: str,
+        records: Callable[[], "RecordsService"],
         stop: Callable[[], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        """`stop` is called when we have left."""
+        """`stop` is called when we have left the table, and `records` with it."""
         alone = not settings.join and not home.contacts()
         self._me = me
         self._home = home
@@ -65,6 +74,7 @@ class Sharing:
         self._retired = asyncio.Event()
         self._agreeing = True  # At the start: who asked for it is told then.
         self._stop = stop
+        self._records = records
         self._fail = fail
         self.replication = Replication(
             *(me, owners, network),
@@ -148,6 +158,7 @@ class Sharing:
         if standing.me in standing.members:
             self._check_leaving(standing)
         self.replication.leave()
+        self._records().leave()
 
     async def retire(self) -> None:
         """Let others answer for our units before we stop, so that nobody waits."""
@@ -171,6 +182,7 @@ class Sharing:
         if force:
             log.warning("the network is founded anew, without those who are away")
             self.replication.refound(int(time.time()))
+            self._records().refound(int(time.time()))
         seen = self.replication.replica.seat.seen(standing.members)
         return {
             "name": self._me,
@@ -236,7 +248,7 @@ class Sharing:
     def _attend(self, fact: Fact) -> None:
         match fact:
             case Departed():
-                self._stop()
+                self._end(self._loop.time() + RECORDS_S)
             case Rerouted() if not self.replication.replica.owner.holdings:
                 self._retired.set()
             case Overruled() if not self._overruled:
@@ -247,6 +259,13 @@ class Sharing:
                 refusal = self._refusal(view.replicas)
                 if refusal and not self._agreeing:
                     self._fail(refusal)
+
+    def _end(self, at_last: float) -> None:
+        """We have left the table: end when the records are others' too."""
+        if self._records().member and self._loop.time() < at_last:
+            self._loop.call_later(LOOK_S, self._end, at_last)
+        else:
+            self._stop()
 
 
 def _told(standing: Standing) -> list[str]:

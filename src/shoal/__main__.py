@@ -45,6 +45,8 @@ NAMES = {"table:delete": "del"}
 for path, text in (
     ("up:up", "Start a peer, or several: until Ctrl-C, or detached."),
     ("up:join", "Start a peer in the network of another: up --join, on a free port."),
+    ("sharing:leave", "Hand over what a peer keeps of the table, then end it."),
+    ("sharing:recover", "Go on without the peers that will never come back."),
     ("down:down", "Stop the peers of the network on this machine, or one of them."),
     ("members:status", "How the peer is that your commands talk to."),
     ("members:members", "Who is in the network, since when, and who says so."),
@@ -52,6 +54,8 @@ for path, text in (
     ("table:get", "Print what a key of the table has."),
     ("table:delete", "Let keys of the table have nothing."),
     ("table:keys", "List the keys of the table."),
+    ("sharing:where", "Say which peer answers for a key, and who has copies."),
+    ("sharing:wait", "Wait until every copy of the table is where it should be."),
     ("watch:watch", "Print each change of some keys of the table, as it happens."),
     ("shell:shell", "Talk with the table at a prompt."),
     ("bench:bench", "Measure the table of the network that runs."),

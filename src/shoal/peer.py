@@ -28,12 +28,11 @@ from shoal.net.links import Links
 from shoal.net.streams import Streams
 from shoal.reachability import Reachability
 from shoal.settings import PeerSettings
+from shoal.sharing import Sharing
 from shoal.table.fixed import FixedGroup
 from shoal.table.records.service import TOPIC as RECORDS
 from shoal.table.records.service import RecordsService
 from shoal.table.replication.owners import Owners
-from shoal.table.replication.service import TOPIC as TABLE
-from shoal.table.replication.service import Replication
 from shoal.table.service import TableService
 from shoal.table.storage import Log, Memory, Storage
 from shoal.version import VERSION
@@ -42,6 +41,7 @@ from shoal.web.flow import FlowPages
 from shoal.web.guard import Guard
 from shoal.web.metrics import Metrics
 from shoal.web.server import Web
+from shoal.web.table import TablePages
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +60,14 @@ class Peer:
     ) -> None:
         self._settings = settings
         self._home = home
+        self._alone = not settings.join and not home.contacts()
         self._loop = asyncio.get_running_loop()
         self._started = time.time()
         self.membership = membership
         self.name = membership.identity.peer
         self._host = host
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self.replication: Replication | None = None  # None in a fixed group.
+        self.sharing: Sharing | None = None  # None in a fixed group.
         # Where the nodes of our fixed group are, in the order of their ids.
         self._atlas = settings.group.atlas() if settings.group else {}
 
@@ -108,6 +109,7 @@ class Peer:
             "storage": self._settings.storage,
             "durability": self._settings.durability,
             "directory": str(self._home.directory),
+            **(self.sharing.status() if self.sharing else {}),
             **({"nodes": len(self._atlas)} if self._settings.group else {}),
             **({"catalog_port": catalog} if catalog else {}),
         }
@@ -120,7 +122,7 @@ class Peer:
         """Nothing, or what we still wait for."""
         if self._settings.join and self.members_service.size == 1:
             return "the network to answer at " + ", ".join(self._settings.join)
-        return None
+        return self.sharing.waits_for() if self.sharing else None
 
     def stop(self) -> None:
         """End soon."""
@@ -226,6 +228,8 @@ class Peer:
         self._reachability = Reachability(
             self.links, self.members_service, lambda: self._successors(self.name)
         )
+        inside = self.links, self.streams, self.members_service
+        self.network = Network(self.name, *inside)
 
     def _make_table(self, start: int) -> None:
         routes: FixedGroup | Owners = Owners(self.name, self.locate, self.address)
@@ -241,28 +245,26 @@ class Peer:
             routes=routes,
         )
         if isinstance(routes, Owners):
-            self.replication = Replication(
-                *(self.name, routes, self),
+            self.sharing = Sharing(
+                *(self.name, self._settings, self._home, routes, self.network),
                 host=self._host,
-                founding=not self._settings.join and not self._home.contacts(),
+                records=lambda: self.records,
+                stop=self.stop,
                 fail=self.fail,
             )
-            self.table_service.replicate(self.replication)
-            self.links.on_post(TABLE, self.replication.posted)
+            self.table_service.replicate(self.sharing.replication)
         self.table_service.start(self.links)
 
     def _make_records(self, start: int) -> None:
         self.records = RecordsService(
-            self.name,
-            self._storage("records"),
+            *(self.name, self._storage("records")),
             start=start,
             durability=self._settings.durability,
             wires=self,
             fail=self.fail,
             host=self._host,
         )
-        alone = not self._settings.join and not self._home.contacts()
-        self.records.start(founding=alone)
+        self.records.start(founding=self._alone, guest=self._settings.guest)
         self.links.on_post(RECORDS, self.records.posted)
 
     def _make_flow(self) -> None:
@@ -272,7 +274,7 @@ class Peer:
             self._home.directory / "flow",
             self._home.files("flow"),
             records=self.records,
-            network=Network(self.name, self.links, self.streams, self.members_service),
+            network=self.network,
             workers=self._settings.workers,
             memory_bytes=memory and memory << 20,
             fail=self.fail,
@@ -299,6 +301,7 @@ class Peer:
         self.metrics = Metrics(self.name, self.membership.network)
         Pages(self.web, self, self.metrics.registry, self._measure)
         FlowPages(self.web, self.flow)
+        TablePages(self.web, self.sharing)
 
     async def _end(self) -> None:
         self._reachability.stop()
@@ -320,6 +323,8 @@ class Peer:
     def _measure(self) -> None:
         if self.catalogs.service:
             self.metrics.measure_catalog(self.catalogs.service.figures())
+        if self.sharing:
+            self.metrics.measure_sharing(self.sharing.standing)
         self.metrics.measure(
             self.members(),
             links=len(self.links.connected()),
@@ -382,14 +387,14 @@ class Peer:
         if isinstance(fact, MemberLost | MemberLeft):
             self.links.forget(fact.peer)
             self.records.gone(fact.peer)
-            if self.replication:
-                self.replication.gone(fact.peer)
+            if self.sharing:
+                self.sharing.replication.gone(fact.peer)
             self.flow.lost(fact.peer)
         if isinstance(fact, MemberFound):
             self.links.expect(fact.profile.peer)
             self.records.found(fact.profile.peer)
-            if self.replication:
-                self.replication.found(fact.profile.peer)
+            if self.sharing:
+                self.sharing.replication.found(fact.profile.peer)
         if isinstance(fact, MemberFound | MemberLost | MemberLeft):
             self.links.hold(self._successors(self.name))
             self._contacts.remember_soon()

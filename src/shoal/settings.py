@@ -12,7 +12,17 @@ from shoal.table.messages import Durability
 
 Storage = Literal["log", "memory"]
 
-__all__ = ["PROFILES", "Durability", "PeerSettings", "Storage", "profile_for"]
+# Longer than a machine takes to start again, shorter than a day's work.
+GRACE_S = 600.0
+
+__all__ = [
+    "GRACE_S",
+    "PROFILES",
+    "Durability",
+    "PeerSettings",
+    "Storage",
+    "profile_for",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +51,9 @@ class PeerSettings:
     members: MembersSettings = field(default_factory=MembersSettings)
     # Descriptors are what runs out first; the default is what `ulimit -n` leaves.
     max_connections: int | None = None
+    guest: bool = False  # It uses the table, and neither keeps it nor votes.
+    replicas: int | None = None  # Copies of everything, if it founds its network.
+    grace_s: float = GRACE_S  # After so long a silent member is let go.
 
 
 def loopback(settings: PeerSettings) -> PeerSettings:

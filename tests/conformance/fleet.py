@@ -13,7 +13,7 @@ from msgspec import Raw
 from shoal.core.machine import Address, PeerId
 from shoal.errors import ShoalError, Unreachable
 from shoal.table.messages import SLOTS
-from shoal.table.routes import HERE, Range, Route
+from shoal.table.routes import HERE, LATER, Range, Route
 from shoal.table.storage import Storage
 from tests.conformance.hosts import run
 from tests.conformance.tables import Shop, Wire, command
@@ -30,6 +30,7 @@ class Chart:
 
     whole = False
     patience_s = 2.0
+    remedy = LATER
 
     def __init__(self, me: str, owners: dict[str, Route]) -> None:
         self.owners = owners

@@ -108,13 +108,13 @@ class Load:
         """Ask at one peer, and once more at another if nothing came of it."""
         began = time.monotonic()
         first, second = rng.sample(list(self.addresses), 2)
-        reply = _once(wires, first, words)
+        reply = met = _once(wires, first, words)
         if isinstance(reply, Exception):
             self.retried += 1
             reply = _once(wires, second, words)
         self.took_s.append(time.monotonic() - began)
         if reply != wanted:
-            self.failed.append(f"{words} at {first}, {second}: {reply!r}")
+            self.failed.append(f"{words} at {first}: {met!r}; at {second}: {reply!r}")
         return reply == wanted
 
 
@@ -123,6 +123,8 @@ def _once(
 ) -> object:
     """The answer; a refusal or a broken connection is one too."""
     try:
+        if (wire := wires.get(address)) and wire.over:
+            wires.pop(address).__exit__()  # As any client's library would see.
         if address not in wires:
             wires[address] = Wire(address)
         return wires[address].ask(*words)
@@ -194,11 +196,16 @@ class Network:
 
 
 def rolling_restart(network: Network, load: Load) -> list[float | None]:
-    """Each once, the next when all copies are whole again; how long that took."""
+    """Each once, the next when all copies are whole again; how long that took.
+
+    Clients ask the others meanwhile, also for what the one that is restarted owns.
+    """
     whole_s = []
     for n in range(len(network.nodes)):
+        load.addresses = [*network.addresses[:n], *network.addresses[n + 1 :]]
         network.restart(n)
         whole_s.append(network.wait_whole())
+        load.addresses = network.addresses
         time.sleep(10 * PAUSE_S)
     return whole_s
 

@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.end_to_end import table_campaign
 from tests.end_to_end.cluster import Cluster
 from tests.end_to_end.faults import Fault, Trial
 from tests.end_to_end.namespaces import require_namespaces
 from tests.end_to_end.rolling import Load, Network, fill, grow_and_shrink
 from tests.end_to_end.rolling import rolling_restart as restart_in_turn
-
-pytestmark = pytest.mark.skip(reason="until peers share one table")
 
 KEYS = 5_000
 

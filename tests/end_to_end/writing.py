@@ -6,6 +6,7 @@ that a torn one shows.
 
 import socket
 from dataclasses import dataclass, field
+from select import select
 
 import hiredis
 
@@ -28,6 +29,11 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+
+    @property
+    def over(self) -> bool:
+        """Has the peer closed it? What can be read from an idle one is its end."""
+        return bool(select([self._socket], [], [], 0)[0])
 
     def send(self, *commands: tuple[bytes, ...]) -> None:
         packed = [hiredis.pack_command(words) for words in commands]  # type: ignore[arg-type]

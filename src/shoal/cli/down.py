@@ -10,8 +10,9 @@ from shoal.errors import NoPeer, NotFound, Unanswered, Unreachable
 from shoal.net.home import running
 from shoal.net.registry import Running, list_running
 
-# A peer that is well answers in milliseconds.
-ANSWER_S = 2.0
+# A peer that is well answers in milliseconds, and gives its units away within two
+# seconds.
+ANSWER_S = 3.0
 
 
 def down(name: str | None = None, /, *, options: Options = PLAIN) -> None:
@@ -28,7 +29,10 @@ def down(name: str | None = None, /, *, options: Options = PLAIN) -> None:
     for peer in peers:
         # One that ended meanwhile is well; one that does not answer is named below.
         with suppress(Unreachable, Unanswered):
-            which.client_of(peer, min(ANSWER_S, options.timeout)).post("/api/down")
+            client = which.client_of(peer, min(ANSWER_S, options.timeout))
+            if name:  # Others stay, and are to answer for its keys at once.
+                client.post("/api/retire")
+            client.post("/api/down")
     _wait_ended(peers, options.timeout)
     show(
         [{"name": each.name, "address": each.address} for each in peers],

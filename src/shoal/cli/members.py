@@ -40,11 +40,17 @@ def _why(record: dict[str, Any]) -> str:
 
 
 def _status(told: dict[str, Any]) -> None:
-    names = {"members_alive": "members alive", "since": "up for"}
+    names = {key: key.replace("_", " ") for key in told} | {"since": "up for"}
     told["since"] = ago(told["since"])
-    width = max(len(names.get(key, key)) for key in told)
+    width = max(map(len, names.values()))
     for key, value in told.items():
-        print(f"{names.get(key, key):{width}}  {value}")
+        print(f"{names[key]:{width}}  {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def ago(since: float) -> str:

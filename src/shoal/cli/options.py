@@ -10,6 +10,9 @@ DEFAULT_TIMEOUT_S = 10.0
 # A guess: eight times what fifty peers take to play forty seconds with loss.
 DEFAULT_PLAY_S = 120.0
 
+# A guess: a million small keys move in half of it.
+DEFAULT_MOVING_S = 120.0
+
 # A day. What waits longer waits for ever, and timers overflow some time later.
 MAX_TIMEOUT_S = 86_400.0
 
@@ -53,6 +56,16 @@ class PeerOptions(Options):
     is sent to it, unless it is yours and runs here."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class WaitOptions(PeerOptions):
+    """Options of a command that waits until copies have moved."""
+
+    timeout: Annotated[float, PATIENCE] = DEFAULT_MOVING_S
+    """Wait so many seconds for the network at most, then end with exit code 124."""
+
+
 PLAIN = Options()
 ANY = PeerOptions()
+WAITING = WaitOptions()
 PLAYING = PlayOptions()

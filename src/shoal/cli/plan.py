@@ -13,12 +13,14 @@ from shoal.errors import (
     DirectoryHeld,
     InvalidAddress,
     InvalidName,
+    Misuse,
     NotFound,
     NotListening,
 )
 from shoal.net.home import read_token
 from shoal.net.registry import default_directory, list_running
 from shoal.settings import (
+    GRACE_S,
     PROFILES,
     Durability,
     PeerSettings,
@@ -64,6 +66,9 @@ class Plan:
     project: str = ""
     catalog_port: int | None = None
     public: bool = False
+    guest: bool = False
+    replicas: int | None = None
+    grace_s: float = GRACE_S
 
     @classmethod
     def read(
@@ -89,6 +94,9 @@ class Plan:
         project: str = "",
         catalog_port: int | None = None,
         public: bool = False,
+        guest: bool = False,
+        replicas: int | None = None,
+        grace_s: float = GRACE_S,
     ) -> "Plan":
         """Check everything that can be checked before anything is started."""
         host, port = addresses.parse(listen)
@@ -120,6 +128,9 @@ class Plan:
             project=_project(project),
             catalog_port=catalog_port,
             public=public,
+            guest=guest and _has_hosts(joined, directory or default_directory(port)),
+            replicas=replicas,
+            grace_s=grace_s,
         )
 
     def settings(self) -> PeerSettings:
@@ -143,6 +154,9 @@ class Plan:
             project=self.project,
             catalog_port=self.catalog_port,
             public=self.public,
+            guest=self.guest,
+            replicas=self.replicas,
+            grace_s=self.grace_s,
         )
         return PROFILES[self.profile](plain)
 
@@ -176,6 +190,16 @@ def _check_reach(listen: str, host: str, *, insecure: bool) -> None:
             "whoever reaches it could join; "
             "if you trust everybody on that network, add --insecure"
         )
+
+
+def _has_hosts(joined: tuple[Address, ...], directory: Path) -> bool:
+    """A guest needs somebody whose guest it is."""
+    if not joined and not (directory / "contacts.json").exists():
+        raise Misuse(
+            "--guest: it keeps nothing itself, and knows of nobody who does; say "
+            "whose network it is, with --join HOST:PORT"
+        )
+    return True
 
 
 def _chosen_profile(profile: str | None, host: str) -> str:

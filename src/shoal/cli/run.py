@@ -110,6 +110,8 @@ async def _live(home: Home, plan: Plan, tell: _Teller) -> None:
         async with Peer.open(plan.settings(), home, membership) as peer:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, peer.stop)
+            if peer.sharing:
+                await peer.sharing.agree()
             tell.up({**peer.status(), "pid": os.getpid()})
             await peer.wait_ended()
     except NotListening as error:

@@ -29,6 +29,7 @@ from shoal.errors import (
     named,
 )
 from shoal.net.home import Home, enter, read_token, running
+from shoal.settings import GRACE_S
 
 # Goodbyes take a tenth of a second; the rest is for a busy machine.
 STOP_S = 10
@@ -193,8 +194,19 @@ def _command(plan: Plan, join: list[str] | None) -> list[str]:
         ("--catalog-port", plan.catalog_port),
     ):
         command += [option, str(count)] if count is not None else []
-    flags = (("--insecure", plan.insecure), ("--public", plan.public))
-    return command + [flag for flag, meant in flags if meant]
+    return command + _place(plan)
+
+
+def _place(plan: Plan) -> list[str]:
+    """What is said of its place in the network."""
+    command = [] if plan.grace_s == GRACE_S else ["--grace", str(plan.grace_s)]
+    command += ["--replicas", str(plan.replicas)] if plan.replicas else []
+    flags = {
+        "--insecure": plan.insecure,
+        "--public": plan.public,
+        "--guest": plan.guest,
+    }
+    return command + [flag for flag, meant in flags.items() if meant]
 
 
 def _enter(plan: Plan) -> None:

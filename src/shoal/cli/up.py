@@ -1,7 +1,8 @@
 """shoal up, shoal join: start peers."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
@@ -10,15 +11,16 @@ from shoal.cli.options import PLAIN, Options, PortNumber
 from shoal.cli.plan import Plan, check_alone
 from shoal.core import address as addresses
 from shoal.errors import Misuse
-from shoal.settings import Durability, Storage
+from shoal.settings import GRACE_S, Durability, Storage
 
 NOT_NEGATIVE = Parameter(validator=validators.Number(gte=0))
 AT_LEAST_ONE = Parameter(validator=validators.Number(gte=1))
+Seconds = Annotated[float, Parameter(validator=validators.Number(gt=0))]
 
 
 def up(
     *,
-    peers: int = 1,
+    peers: int | Literal["auto"] = 1,
     listen: str | None = None,
     join: tuple[str, ...] = (),
     static: Path | None = None,
@@ -41,6 +43,9 @@ def up(
     project: str = "",
     catalog_port: PortNumber | None = None,
     public: bool = False,
+    guest: bool = False,
+    replicas: Literal[1, 3, 5] | None = None,
+    grace: Seconds = GRACE_S,
     ready_fd: Annotated[int | None, Parameter(show=False)] = None,
     options: Options = PLAIN,
 ) -> int:
@@ -50,7 +55,7 @@ def up(
     ----------
     peers
         Start so many, on the port of --listen and the next ones, in DIR/1, DIR/2,
-        and so on.
+        and so on; auto is one for every two processors.
     listen
         HOST:PORT, or a PORT on loopback, for TCP and UDP; 0 is any that is free.
         127.0.0.1:7600 unless told otherwise.
@@ -104,8 +109,18 @@ def up(
         Be a catalog too: HTTP and UDP on this port, TCP for updates on the next.
     public
         Let everybody reach the catalog's ports, not only this machine.
+    guest
+        Use the network's table, keep nothing of it and have no vote: for a laptop.
+    replicas
+        1, 3 or 5 copies of everything in the table: for who starts a new network. 3
+        unless told otherwise.
+    grace
+        Let go of a silent member after so many seconds, so that others keep what it
+        kept; say the same to all peers. 600 unless told otherwise.
     """
-    unfit = {"peers": peers != 1, "join": join, "token": token, "name": name}
+    peers = per_two_processors() if peers == "auto" else peers
+    place = {"guest": guest, "replicas": replicas, "grace": grace != GRACE_S}
+    unfit = {"peers": peers != 1, "join": join, "token": token, "name": name, **place}
     if fixed := chosen(static, id, advertise or listen, unfit):
         listen, advertise = listen or fixed.address, fixed.address
     plan = Plan.read(
@@ -129,6 +144,9 @@ def up(
         project=project,
         catalog_port=catalog_port,
         public=public,
+        guest=guest,
+        replicas=replicas,
+        grace_s=grace,
     )
     if detach or peers != 1:
         return _run_many(plan, peers, detach=detach, options=options)
@@ -136,6 +154,11 @@ def up(
     from shoal.cli.run import run_one
 
     return run_one(plan, ready_fd, as_json=options.json)
+
+
+def per_two_processors() -> int:
+    """So many peers are enough for this machine: each has a process that computes."""
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
@@ -172,6 +195,7 @@ def join(
     log: str = "text",
     catalog: str = "",
     project: str = "",
+    guest: bool = False,
     options: Options = PLAIN,
 ) -> int:
     """Start a peer in the network of another: up --join, on a free port.
@@ -222,6 +246,8 @@ def join(
         CATALOG_HOST unless given. Without either nothing is announced.
     project
         The name to be found by in catalogs: shoal get KEY --project NAME.
+    guest
+        Use the network's table, keep nothing of it and have no vote: for a laptop.
     """
     return up(
         listen=listen,
@@ -242,5 +268,6 @@ def join(
         log=log,
         catalog=catalog,
         project=project,
+        guest=guest,
         options=options,
     )

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from shoal.core.classic_rings import fixed_owner
 from shoal.core.machine import Address, PeerId
 from shoal.table.messages import SLOTS
-from shoal.table.routes import HERE, Range, Route
+from shoal.table.routes import HERE, LATER, Range, Route
 
 
 class FixedGroup:
     """Who owns what among the nodes of an atlas, in the order of their ids."""
 
     patience_s = 0.0
+    remedy = LATER
 
     def __init__(self, me: PeerId, atlas: Mapping[PeerId, Address]) -> None:
         self.whole = len(atlas) == 1

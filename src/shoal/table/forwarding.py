@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from shoal.core.machine import PeerId
 from shoal.table.errands import MAX_TOGETHER, TOGETHER_BYTES
 from shoal.table.redis.replies import error
-from shoal.table.routes import HERE, HOPELESS, NOBODY, Place, Route, Routes
+from shoal.table.routes import HERE, HOPELESS, LATER, NOBODY, Place, Route, Routes
 from shoal.table.turns import Errand, Turn
 
 # Five times the time to notice a silent death: nobody waits longer for an answer.
@@ -140,7 +140,7 @@ class Forwarding:
         if route is NOBODY:
             self._put_back(errand, why, now)
         elif route is HOPELESS:
-            _refuse(errand, _MINORITY)
+            _refuse(errand, _MINORITY, self._routes.remedy)
         else:
             key = (route, errand.turn.changes)
             lane = self._lanes.get(key)
@@ -205,6 +205,6 @@ def _named(to: PeerId | Place) -> str:
     return "this peer" if to is HERE else f"peer {to}"
 
 
-def _refuse(errand: Errand, why: str) -> None:
-    refusal = error(f"CLUSTERDOWN NOQUORUM {why}; nothing was done, try again later")
+def _refuse(errand: Errand, why: str, remedy: str = LATER) -> None:
+    refusal = error(f"CLUSTERDOWN NOQUORUM {why}; nothing was done, {remedy}")
     errand.turn.answer(errand.number, refusal)

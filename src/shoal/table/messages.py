@@ -112,12 +112,36 @@ class Member(Struct, frozen=True, array_like=True):
     host: str
 
 
+class Recovery(Struct, frozen=True, array_like=True):
+    """Somebody founded the network anew from its own copy, by force."""
+
+    at: int  # In seconds since 1970.
+    by: PeerId
+
+
+# Views that follow each other are of one era. Who founds a network anew begins another:
+# no honest view ever comes to such a number, and who finds one of a later era than its
+# own knows that it was left behind.
+ERA = 1_000_000
+
+
 class View(Struct, frozen=True, array_like=True, tag=5):
     """The members of the table that the members before them agreed on; eldest first."""
 
     number: int
     members: tuple[Member, ...]
     replicas: int = 3
+    recovered: tuple[Recovery, ...] = ()
+
+    @property
+    def era(self) -> int:
+        """Which it is of."""
+        return self.number // ERA
+
+    @property
+    def first(self) -> bool:
+        """Does its era begin with it?"""
+        return self.number % ERA == 1
 
 
 class Vote(Struct, frozen=True, array_like=True, tag=6):

@@ -27,14 +27,17 @@ class Remains:
     """All that was committed, in its order. What came later counts."""
 
     def __init__(self, items: Iterable[Item]) -> None:
-        self.units: list[dict[bytes, Copy]] = [{} for _ in range(UNITS)]
         self.birth = 0
+        self._begin()
+        for item in items:
+            self._take(item)
+
+    def _begin(self) -> None:
+        self.units: list[dict[bytes, Copy]] = [{} for _ in range(UNITS)]
         self.promised: dict[int, Ballot] = {}
         self.sealed: dict[int, int] = {}
         self.views: list[View] = []
         self.vote: Vote | None = None
-        for item in items:
-            self._take(item)
 
     @property
     def entries(self) -> dict[bytes, Entry]:
@@ -47,6 +50,8 @@ class Remains:
             case Group():
                 self._take_group(item)
             case Birth(start):
+                if self.birth not in (0, start):
+                    self._begin()  # The log was begun anew.
                 self.birth = start
             case Promise(ballot, units):
                 for unit in units:
@@ -58,6 +63,8 @@ class Remains:
                 for unit in units:
                     self.units[unit].clear()
             case View():
+                if item.first:
+                    self.views = []
                 if not self.views or item.number > self.views[-1].number:
                     self.views.append(item)
             case Vote():

@@ -18,6 +18,8 @@ from shoal.table.turns import Turn
 # it takes to notice a silent death, and longer than it takes to agree on an heir.
 PATIENCE_S = 2.0
 
+LATER = "try again later"
+
 
 class Place(Enum):
     """Where a key is, if at no other peer."""
@@ -48,6 +50,7 @@ class Routes(Protocol):
 
     whole: bool
     patience_s: float
+    remedy: str  # For whoever is told that nothing was done.
 
     def owner(self, key: bytes) -> Route:
         """Where a key is now."""
@@ -70,6 +73,7 @@ class Alone:
 
     whole = True
     patience_s = 0.0
+    remedy = LATER
 
     def __init__(self, me: PeerId, address: Address) -> None:
         self._me = me

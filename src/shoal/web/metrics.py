@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from shoal.catalog.service import CatalogFigures
 from shoal.flow.service import FlowFigures, State
 from shoal.members.service import MemberRecord
+from shoal.table.replication.standing import Standing
 from shoal.table.service import TableFigures
 from shoal.version import VERSION
 
@@ -45,7 +46,35 @@ class Metrics:
         self._unsafe = self._gauge(
             "table_changes_unsafe", "Changes not yet told to anybody."
         )
+        self._make_sharing()
         self._make_flow()
+
+    def _make_sharing(self) -> None:
+        self._view = self._gauge("table_view", "The number of the table's view.")
+        self._voters = self._gauge("table_view_members", "Peers that are in it.")
+        self._majority = self._gauge(
+            "table_view_majority", "1 if this peer sees most of them, else 0."
+        )
+        self._owned = self._gauge("table_units_owned", "Units this peer answers for.")
+        self._unwhole = self._gauge(
+            "table_units_not_whole", "Of those, units that not every replica has whole."
+        )
+        self._moving = self._gauge(
+            "table_units_moving", "Units that the view has moved, until they have."
+        )
+        self._keys_moved = self._total(
+            "table_keys_moved", "Keys received as units moved or were mended."
+        )
+
+    def measure_sharing(self, standing: Standing) -> None:
+        """Take the figures of the table that all share as they are now."""
+        self._view.set(standing.view)
+        self._voters.set(len(standing.members))
+        self._majority.set(standing.majority)
+        self._owned.set(len(standing.open))
+        self._unwhole.set(standing.unwhole)
+        self._moving.set(standing.moving)
+        self._keys_moved.count = standing.keys_moved
 
     def _make_flow(self) -> None:
         self._jobs = self._total(

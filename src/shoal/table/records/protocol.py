@@ -70,6 +70,7 @@ class Archive:
         rng: Random,
         now: float,
         founding: bool,
+        guest: bool = False,
         units: int = UNITS,
     ) -> None:
         """`founding`: the first of its network, unless its log says otherwise."""
@@ -81,6 +82,7 @@ class Archive:
             rng=rng,
             now=now,
             founding=founding,
+            guest=guest,
             units=units,
         )
         self._table = table
@@ -268,6 +270,14 @@ class Archive:
         return effects
 
     # The table
+
+    def leave(self, now: float) -> RecordsEffects:
+        """Keep nothing any more, once others have all that is ours."""
+        return self._settle(self._voted(self.replica.leave(now), now), now)
+
+    def refound(self, at: int, now: float) -> RecordsEffects:
+        """Let the network go on from our copy alone."""
+        return self._settle(self._voted(self.replica.refound(at, now), now), now)
 
     def released(self, safe: int, refused: int, why: str, now: float) -> RecordsEffects:
         """All up to one batch is kept here, all after it up to another refused."""

@@ -107,7 +107,7 @@ class RecordsService:
         self._new = True  # It has never been a member.
         self._level = asyncio.Event()
 
-    def start(self, *, founding: bool) -> None:
+    def start(self, *, founding: bool, guest: bool = False) -> None:
         """Take up what was kept, and begin; `founding`: the first of its network."""
         remains = Remains(self._storage.recover())
         for copies in remains.units:
@@ -116,19 +116,33 @@ class RecordsService:
         self._new = not remains.views
         self._clockwork = Clockwork(self._wake)
         self._scribe = Scribe(self._committer, "records")
-        self._archive = self._opened(remains, founding=founding)
+        self._archive = self._opened(remains, founding=founding, guest=guest)
         self._driver: Driver[RecordsMessage, RecordsFact] = Driver(self._archive, self)
         self._wake()
         if self._table.logged and self._durability == "interval":
             self._syncing = asyncio.ensure_future(self._sync_now_and_then())
 
-    def _opened(self, remains: Remains, *, founding: bool) -> Archive:
+    def leave(self) -> None:
+        """Keep records no more, once others have all that is ours."""
+        self._call(self._archive.leave)
+
+    def refound(self, at: int) -> None:
+        """Go on from our copy alone."""
+        self._call(lambda now: self._archive.refound(at, now))
+
+    @property
+    def member(self) -> bool:
+        """Are copies kept here, and votes?"""
+        return self._archive.replica.roll.member
+
+    def _opened(self, remains: Remains, *, founding: bool, guest: bool) -> Archive:
         return Archive(
             *(self._peer, self._start, self._table, remains),
             host=self._host,
             rng=self._rng,
             now=self._clockwork.time(),
             founding=founding,
+            guest=guest,
         )
 
     async def take_up(self) -> None:

@@ -21,4 +21,12 @@ class Viewed(Struct, frozen=True):
     view: View
 
 
-Fact = Opened | Rerouted | Viewed
+class Departed(Struct, frozen=True):
+    """We have left: nothing of the table is ours, and nobody asks us for it."""
+
+
+class Overruled(Struct, frozen=True):
+    """The network was founded anew without us: what we have counts no more."""
+
+
+Fact = Opened | Rerouted | Viewed | Departed | Overruled

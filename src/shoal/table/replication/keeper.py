@@ -140,6 +140,7 @@ class Keeper:
         """Keep copies of what was decided under other ballots."""
         if self.standing(sender, asked.ballot, [asked.unit]):
             for group in asked.groups:
+                self._seat.keys_moved += len(group.records)
                 self._keep(asked.ballot, group, [asked.unit])
             held = say.Held(asked.number, asked.ballot, asked.unit)
             self._seat.reply(sender, held)

@@ -205,6 +205,7 @@ class Leveller:
         if learning is None or learning.number != fetched.number:
             return
         for group in fetched.groups:
+            self._seat.keys_moved += len(group.records)
             self._table.accept(group.ballot, group.records)
         del learning.lacking[voter][: max(1, fetched.answered)]
         self._fetch(learning)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from shoal.core.machine import Address, PeerId
 from shoal.table.messages import UNIT_BITS
 from shoal.table.replication.views import peer_of
-from shoal.table.routes import HERE, HOPELESS, NOBODY, Range, Route
+from shoal.table.routes import HERE, HOPELESS, LATER, NOBODY, Range, Route
 from shoal.table.slots import slot_of
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 # As long as it takes to notice a silent death, and then to agree on an heir.
 PATIENCE_S = 4.0
+
+# The younger of two, told by the elder's silence.
+ALONE = "if the other never comes back, run: shoal recover --force"
 
 
 class Owners:
@@ -25,6 +28,7 @@ class Owners:
         self, me: PeerId, locate: Callable[[PeerId], Address | None], address: Address
     ) -> None:
         self.whole = False
+        self.remedy = LATER
         self.replica: Replica | None = None  # Once it has woken up.
         self._me = me
         self._locate = locate
@@ -38,6 +42,9 @@ class Owners:
         if self.replica:
             table = self.replica.seat.table
             self.whole = not table.shared and all(table.opened)
+            views = self.replica.seat.views
+            two = bool(views) and len(views[-1].members) == 2
+            self.remedy = ALONE if two else LATER
         if self._changed:
             self._changed()
 
@@ -53,7 +60,7 @@ class Owners:
         if hopeless is None:
             hopeless = self._hopeless[unit] = replica.owner.hopeless(unit)
         if hopeless:
-            return HOPELESS
+            return NOBODY if replica.seat.young else HOPELESS
         if replica.seat.table.opened[unit]:
             return HERE
         peer = replica.owner.route(unit)

@@ -17,7 +17,7 @@ from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
 from shoal.table.replication import messages as say
 from shoal.table.replication.decrees import Decrees
-from shoal.table.replication.facts import Rerouted, Viewed
+from shoal.table.replication.facts import Departed, Overruled, Rerouted, Viewed
 from shoal.table.replication.keeper import Keeper
 from shoal.table.replication.levelling import Leveller
 from shoal.table.replication.owner import Owner
@@ -49,13 +49,14 @@ class Replica:
         now: float,
         founding: bool = False,
         guest: bool = False,
+        replicas: int | None = None,
         units: int | None = None,
     ) -> None:
         """`founding`: the first of its network, unless its log says otherwise."""
         remains.birth = remains.birth or start
         me = voter_of(peer, remains.birth)
         self.seat = Seat(me, start, table, rng, units or len(table.opened))
-        self.seat.now = now
+        self.seat.now = self.seat.began = now
         table.opened[:] = [False] * len(table.opened)
         table.closed = self._closed
         self._fresh: list[Batch] = []
@@ -71,7 +72,11 @@ class Replica:
         self.owner = Owner(self.seat, self.keeper, learn, self._flush)
         self._leveller.owner = self.owner
         self._decrees = Decrees(self.seat, self.keeper, self._adopt)
-        self.roll = Roll(self.seat, self.keeper, self._decrees, host, guest=guest)
+        self.roll = Roll(
+            *(self.seat, self.keeper, self._decrees, host),
+            guest=guest,
+            replicas=replicas,
+        )
         self.sexton = Sexton(self.seat, self.owner)
         self.deadline = self._look_around_at = now
         if founding and not remains.views:
@@ -83,6 +88,26 @@ class Replica:
         """Be a member no more, once others have all that is ours."""
         self.seat.now = now
         self.roll.leaving = self.owner.leaving = True
+        return self._done()
+
+    def refound(self, at: int, now: float) -> Effects:
+        """Let the network go on from our copy alone; `at` is the time by the clock."""
+        self.seat.now = now
+        self._adopt(self.roll.refounder(at))
+        return self._done()
+
+    def found_late(self, now: float) -> Effects:
+        """Found a network, if there is none."""
+        self.seat.now = now
+        if not self.seat.views:
+            self._adopt(self.roll.founder())
+        return self._done()
+
+    def retire(self, now: float) -> Effects:
+        """Own nothing any more that others can own; the copies stay."""
+        self.seat.now = now
+        self.owner.leaving = True
+        self.deadline = self._look_around_at = now
         return self._done()
 
     def want(self, unit: int) -> None:
@@ -161,6 +186,8 @@ class Replica:
                 self.owner.look_around()
                 self.sexton.tick()
                 self._leveller.look_around()
+        if self.roll.left and not self.owner.holdings:
+            self.seat.emit(Departed())
         return self._done()
 
     def flush(self, now: float) -> Effects:
@@ -289,23 +316,29 @@ class Replica:
         fresh = [view for view in views if view.number > seat.number]
         if not fresh:
             return
+        if seat.views and fresh[-1].era > seat.views[-1].era:
+            seat.emit(Overruled())
+            return
         known = self.roll.member or self.roll.named(fresh[0])
         if fresh[0].number > seat.number + 1 and len(fresh) > 1 and not known:
             seat.table.note(fresh[0])
             seat.seated([fresh.pop(0)])
         for view in fresh:
-            if view.number == seat.number + 1:
+            begins = view.first and not seat.views
+            if begins or view.number == seat.number + 1:
                 self._adopt(view)
 
     def _adopt(self, view: View) -> None:
         """That is the view now."""
         seat = self.seat
+        refounded = bool(seat.views) and view.first
         self._flush()
         seat.table.note(view)
         seat.seated([view])
         if len(view.members) > 1:
             seat.table.share()
-        self._forget_others()
+        if not refounded:
+            self._forget_others()
         self._decrees.adopted()
         self.roll.adopted()
         self.owner.renew()

@@ -5,35 +5,51 @@ view has moved.
 """
 
 from shoal.core.machine import PeerId
-from shoal.table.messages import Member, View, Voter
+from shoal.table.messages import Member, Recovery, View, Voter
 from shoal.table.replication import messages as say
 from shoal.table.replication.decrees import Decrees
 from shoal.table.replication.keeper import Keeper
 from shoal.table.replication.seat import Seat
-from shoal.table.replication.views import peer_of, with_more, without
+from shoal.table.replication.views import anew, peer_of, with_more, without
 
 # A newcomer says so this often, until it is one; and waits so long, since newcomers
 # come in crowds, and each view moves something.
 ENROL_S = 0.5
 SETTLE_S = 1.0
 
+# Whether all has moved is asked so often by who waits for it.
 ASK_S = 0.5
 
 # A silent member is let go after so long.
 GRACE_S = 600.0
+
+# A recovery begins one of so many later eras.
+ERAS = 1_000
+
+# Copies of everything, unless a network's founder says otherwise: any one may be lost.
+REPLICAS = 3
 
 
 class Roll:
     """Who wants to be in, and who has to go."""
 
     def __init__(
-        self, seat: Seat, keeper: Keeper, decrees: Decrees, host: str, *, guest: bool
+        self,
+        seat: Seat,
+        keeper: Keeper,
+        decrees: Decrees,
+        host: str,
+        *,
+        guest: bool,
+        replicas: int | None,
     ) -> None:
+        """`replicas`: so many copies are wanted, if not as many as there are."""
         self._seat = seat
         self._keeper = keeper
         self._decrees = decrees
         self._host = host
-        self._guest = guest
+        self._replicas = replicas
+        self.guest = guest
         self._waiting: dict[Voter, tuple[str, float]] = {}  # Host, and since when.
         self._gone_since: dict[Voter, float] = {}
         self._enrolled_at = self._asked_at = -ENROL_S
@@ -59,6 +75,11 @@ class Roll:
     def moving(self) -> int:
         """So many units have to, as far as we know."""
         return sum(unit not in self._seat.sealed for unit in self._seat.moved)
+
+    @property
+    def left(self) -> bool:
+        """Have we left, and does nobody ask us for what we had?"""
+        return self.leaving and not self.member and self.complete
 
     def adopted(self) -> None:
         """There is a new view."""
@@ -95,25 +116,26 @@ class Roll:
 
     def tick(self) -> None:
         """Ask to be let in, or see who is to be."""
-        seat = self._seat
-        if not self.member:
-            if not (self._guest or self.leaving):
-                self._enrol()
-            return
-        next_view = self._next()
-        if next_view is None or self._decrees.busy:
-            return
-        if self.complete:
+        next_view = self._next() if self.member else None
+        if not self.complete and (next_view or self.leaving):
+            self._ask_moved()
+        elif next_view and self.complete and not self._decrees.busy:
             self._decrees.propose(next_view)
-        elif seat.now > self._asked_at + ASK_S:
+        if not (self.member or self.guest or self.leaving):
+            self._enrol()
+
+    def _ask_moved(self) -> None:
+        seat = self._seat
+        if seat.now > self._asked_at + ASK_S and seat.circles:
             self._asked_at = seat.now
-            assert seat.circles, "we are a member"
             for voter in seat.circles.members:
                 seat.say(voter, say.AskMoved(seat.number))
 
     def _enrol(self) -> None:
         seat = self._seat
         if seat.now < self._enrolled_at + ENROL_S:
+            return
+        if seat.views and self._replicas not in (None, seat.views[-1].replicas):
             return
         self._enrolled_at = seat.now
         for peer in seat.alive:
@@ -162,7 +184,16 @@ class Roll:
 
     def founder(self) -> View:
         """The first view of a network."""
-        return View(1, (Member(self._seat.me, self._host),))
+        member = Member(self._seat.me, self._host)
+        return View(1, (member,), self._replicas or REPLICAS)
+
+    def refounder(self, at: int) -> View:
+        """The first view of a network that goes on from our copy alone."""
+        seat = self._seat
+        recovery = Recovery(at, peer_of(seat.me))
+        # Two who do this at once, apart, may not make two views of one number.
+        skipped = seat.rng.randrange(ERAS)
+        return anew(seat.views[-1], Member(seat.me, self._host), recovery, skipped)
 
 
 def peers_of(view: View) -> list[PeerId]:

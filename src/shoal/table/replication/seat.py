@@ -18,6 +18,9 @@ from shoal.table.replication.views import Circle, Circles, birth_of, peer_of
 # Views that a member may have missed. Who has missed more comes back as a newcomer.
 MAX_VIEWS = 1000
 
+# Who has started has met the others by then, if they are there.
+MET_S = 3.0
+
 Effect = Send[Said] | Cast[Said] | Meet | Emit[Fact]
 
 
@@ -32,7 +35,7 @@ class Seat:
         self.table = table
         self.rng = rng
         self.units = units
-        self.now = 0.0
+        self.now = self.began = 0.0
         self.views: list[View] = []
         self.circles: Circles | None = None
         self.before: Circles | None = None
@@ -41,6 +44,7 @@ class Seat:
         # Peers that members hold for alive, and since when; we always are.
         self.alive: dict[PeerId, float] = {peer_of(me): 0.0}
         self._births: dict[PeerId, int] = {}  # Of the logs they speak with.
+        self.keys_moved = 0  # Received, as units moved or were mended.
         self.effects: list[Effect] = []
         self.to_myself: deque[Message] = deque()
         self._held: deque[tuple[int, Voter, Message]] = deque()
@@ -49,6 +53,11 @@ class Seat:
     def number(self) -> int:
         """Of the view."""
         return self.views[-1].number if self.views else 0
+
+    @property
+    def young(self) -> bool:
+        """May there be others that we have not met yet?"""
+        return self.now < self.began + MET_S
 
     def sees(self, voter: Voter) -> bool:
         """Is its peer alive, with that very log, as far as we know?"""
@@ -68,6 +77,8 @@ class Seat:
     def seated(self, views: list[View]) -> None:
         """These follow each other, and the last is the view from now on."""
         before = self.circles if len(views) == 1 else Circles(views[-2], self.units)
+        if views[-1].first:  # Nobody is before it.
+            self.views, before = [], None
         self.views = [*self.views, *views][-MAX_VIEWS:]
         self.before, self.circles = before, Circles(views[-1], self.units)
         moved = self.circles.moved_from(before) if before else []

@@ -17,6 +17,8 @@ from shoal.table.replication.facts import Fact
 from shoal.table.replication.messages import Said
 from shoal.table.replication.owners import Owners
 from shoal.table.replication.protocol import Effects, Replica
+from shoal.table.replication.roll import GRACE_S
+from shoal.table.replication.standing import Standing, standing
 
 TOPIC = "table"
 
@@ -39,11 +41,17 @@ class Replication:
         *,
         host: str,
         founding: bool,
+        guest: bool = False,
+        replicas: int | None = None,
+        grace_s: float = GRACE_S,
         fail: Callable[[Exception], None],
     ) -> None:
         self._peer = peer
         self._host = host
         self._founding = founding
+        self._guest = guest
+        self._replicas = replicas
+        self._grace_s = grace_s
         self._wires = wires
         self._fail = fail
         self.owners = owners
@@ -51,6 +59,8 @@ class Replication:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decoder: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
         self._encoded: tuple[object, bytes] = (None, b"")
+        # Told what has become true; it is called within whatever brought it about.
+        self.told: Callable[[Fact], None] = lambda _: None
 
     def start(
         self, table: Table, remains: Remains, start: int, went_on: Callable[[], None]
@@ -60,7 +70,10 @@ class Replication:
         `went_on` is called whenever there may be something to commit or to tell.
         """
         self._went_on = went_on
-        self._clockwork = clockwork = Clockwork(self._wake)
+        self._clockwork = Clockwork(self._wake)
+        self._begin(table, remains, start)
+
+    def _begin(self, table: Table, remains: Remains, start: int) -> None:
         self.replica = Replica(
             self._peer,
             start,
@@ -68,9 +81,12 @@ class Replication:
             remains,
             host=self._host,
             rng=Random(),
-            now=clockwork.time(),
+            now=self.time(),
             founding=self._founding,
+            guest=self._guest,
+            replicas=self._replicas,
         )
+        self.replica.roll.grace_s = self._grace_s
         self.owners.replica = self.replica
         self._driver: Driver[Said, Fact] = Driver(self.replica, self)
         self._driver.wake()
@@ -107,6 +123,35 @@ class Replication:
         """Be a member no more, once others have all that is ours."""
         self._call(self.replica.leave)
 
+    def retire(self) -> None:
+        """Own nothing any more that others can own."""
+        self._call(self.replica.retire)
+
+    def refound(self, at: int) -> None:
+        """Let the network go on from our copy alone."""
+        self._call(lambda now: self.replica.refound(at, now))
+
+    def found_late(self) -> None:
+        """Found a network, if there is none."""
+        self._call(self.replica.found_late)
+
+    def begin_anew(self, start: int) -> None:
+        """Forget everything, and come back as a newcomer."""
+        left = self.replica
+        left.owner.lose_all()
+        table, alive = left.seat.table, list(left.seat.alive)
+        for unit in range(left.seat.units):
+            table.forget(unit)
+        self._founding = False
+        self._begin(table, Remains(()), start)
+        for peer in alive:
+            self.found(peer)
+
+    def standing(self) -> Standing:
+        """How this peer stands in the table."""
+        replica = self.replica
+        return standing(replica.seat, replica.owner, replica.roll)
+
     # World
 
     def time(self) -> float:
@@ -126,8 +171,9 @@ class Replication:
             if self._encoded[0] is not said.message:  # The same to many, mostly.
                 self._encoded = said.message, self._encode(said)
             self._wires.post(effect.to, TOPIC, self._encoded[1])
-        else:
+        elif isinstance(effect, Emit):
             self.owners.changed()
+            self.told(effect.fact)
 
     def _call(self, call: Callable[[float], Effects]) -> None:
         self._driver.call(call)

@@ -7,9 +7,14 @@ needs nobody.
 
 from collections.abc import Container
 
+from msgspec.structs import replace
+
 from shoal.core.machine import PeerId
 from shoal.core.ring import place
-from shoal.table.messages import UNITS, Member, View, Voter
+from shoal.table.messages import ERA, UNITS, Member, Recovery, View, Voter
+
+# Of which a view tells: nobody reads more, and it stays small.
+MAX_RECOVERIES = 16
 
 
 class Circle:
@@ -74,11 +79,18 @@ def voter_of(peer: PeerId, birth: int) -> Voter:
 def without(view: View, *voters: Voter) -> View:
     """The next view, if these are to go."""
     left = tuple(each for each in view.members if each.voter not in voters)
-    return View(view.number + 1, left, view.replicas)
+    return replace(view, number=view.number + 1, members=left)
 
 
 def with_more(view: View, newcomers: list[Member]) -> View:
     """The next view, if these are to come: a peer's new life replaces the old one."""
     peers = [peer_of(each.voter) for each in newcomers]
     stay = [each for each in view.members if peer_of(each.voter) not in peers]
-    return View(view.number + 1, (*stay, *newcomers), view.replicas)
+    return replace(view, number=view.number + 1, members=(*stay, *newcomers))
+
+
+def anew(view: View, me: Member, recovery: Recovery, skipped: int) -> View:
+    """The first view of a later era, so many later: ours alone."""
+    number = (view.era + 1 + skipped) * ERA + 1
+    recovered = (*view.recovered, recovery)[-MAX_RECOVERIES:]
+    return View(number, (me,), view.replicas, recovered)

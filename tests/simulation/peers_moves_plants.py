@@ -178,9 +178,9 @@ def a_seal_told_of_is_not_written_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def what_is_on_its_way_when_sealed_counts(patch: pytest.MonkeyPatch) -> None:
-    def sealed(self: Rounds, unit: int, _: Kind) -> None:
+    def sealed(self: Rounds, holding: Holding) -> None:
         for round_ in list(self._rounds.values()):
-            if round_.drop(unit):
+            if round_.drop(holding.unit):
                 self._look(round_)
 
     patch.setattr(Rounds, "sealed", sealed)

@@ -28,7 +28,7 @@ from tests.simulation.records import IDS, KIND, Clerk, Town
 CRASHES: tuple[Crash, ...] = ("kept", "lost", "torn")
 
 # After all faults have ended somebody owns everything by then,
-OWNED_S = 12.0
+OWNED_S = 25.0
 # and so long after that all boards are level.
 LEVEL_S = 5.0
 

@@ -13,7 +13,7 @@ import pytest
 from shoal.table.batches import Copy
 from shoal.table.messages import NEVER, UNIT_BITS, Ballot, Group, View, Voter
 from shoal.table.protocol import Table
-from shoal.table.replication import holdings, levelling, protocol, rounds
+from shoal.table.replication import holdings, levelling, rounds
 from shoal.table.replication import messages as say
 from shoal.table.replication.decrees import Decrees
 from shoal.table.replication.holdings import Holding, Kind
@@ -215,16 +215,6 @@ def a_view_is_skipped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Replica, "_take_views", take)
 
 
-def an_older_view_is_served(patch: pytest.MonkeyPatch) -> None:
-    honest = protocol.number_of
-
-    def number_of(message: say.Message) -> int | None:
-        served = say.Accept | say.Accepted | say.Compare | say.Listing | say.Hold
-        return None if isinstance(message, served) else honest(message)
-
-    patch.setattr(protocol, "number_of", number_of)
-
-
 def a_vote_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     honest = Keeper.__init__
 
@@ -320,7 +310,6 @@ MOVES_PLANTS: list[tuple[Plant, list[Property]]] = [
     (a_seal_is_forgotten_at_restart, [ONE]),
     (the_next_view_comes_before_all_has_moved, [MOVING]),
     (a_view_is_skipped, [VIEWS]),
-    (an_older_view_is_served, [VIEWS]),
     (a_vote_is_forgotten, [VIEWS]),
     (the_proposer_s_own_view_is_decided, [VIEWS]),
     (purged_when_some_lack_it, [MOVING, TWO]),

@@ -29,7 +29,7 @@ class Owners:
         self._me = me
         self._locate = locate
         self._address = address
-        self._changed: Callable[[], None] | None = None
+        self._changed: list[Callable[[], None]] = []
         self._hopeless: dict[int, bool] = {}
 
     def changed(self) -> None:
@@ -38,8 +38,8 @@ class Owners:
         if self.replica:
             table = self.replica.seat.table
             self.whole = not table.shared and all(table.opened)
-        if self._changed:
-            self._changed()
+        for changed in self._changed:
+            changed()
 
     def owner(self, key: bytes) -> Route:
         """Where a key is now."""
@@ -91,4 +91,4 @@ class Owners:
 
     def attend(self, changed: Callable[[], None]) -> None:
         """Call that whenever keys have found another owner."""
-        self._changed = changed
+        self._changed.append(changed)

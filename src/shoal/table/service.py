@@ -13,9 +13,11 @@ from time import time
 from shoal.core.machine import Address, PeerId
 from shoal.table.committer import Committer
 from shoal.table.connection import Connection, Waiter
+from shoal.table.crier import Crier
 from shoal.table.forwarder import Forwarder, Wires
 from shoal.table.herald import Herald
 from shoal.table.lines import LinesTalk
+from shoal.table.lookout import Lookout
 from shoal.table.messages import Ballot, Durability
 from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
@@ -90,6 +92,10 @@ class TableService:
         self.redis = RedisServer(self.table, COMMANDS, around, self.forwarder)
         self.herald = Herald(peer, self.forwarder.routes, self.redis.listeners.publish)
         self.redis.spread = self.herald.spread
+        feed, routes = self.redis.feed, self.forwarder.routes
+        self._crier = Crier(self.table, feed, routes, self)
+        self._lookout = Lookout(self.table, feed, routes, self, fail)
+        self.redis.afar = self._lookout
         self._storage = storage
         self._durability = durability
         self._committer = Committer(
@@ -115,6 +121,8 @@ class TableService:
         if wires:
             self.forwarder.start(wires)
             self.herald.start(wires)
+            self._crier.start(wires)
+            self._lookout.start(wires)
         loop = self._loop = asyncio.get_running_loop()
         remains = Remains(self._storage.recover())
         for copies in remains.units:
@@ -131,6 +139,8 @@ class TableService:
         for task in self._tasks:
             task.cancel()
         self.forwarder.stop()
+        self._lookout.stop()
+        self._crier.stop()
         if self._replication:
             self._replication.stop()
         await self._scribe.end()

@@ -122,6 +122,9 @@ class Shelf:
         """No key has anything now: never, since nobody can say so here."""
         raise AssertionError("records are not flushed")
 
+    def closed(self, unit: int) -> None:
+        """They are all here for ever."""
+
     def refused(self) -> None:
         """The table is as it was before: so is the index."""
         for parcel in self._parcels:

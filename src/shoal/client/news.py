@@ -24,8 +24,9 @@ from shoal.errors import Misuse, ShoalError, Unknown, Unreachable
 SILENCE_S = 5.0
 
 # Somebody else owns the keys of a peer that has died within 5 s; for so long is tried
-# to begin again, and that often.
+# to begin again, for so long at each peer, and that often.
 AGAIN_S = 10.0
+TRY_S = 3.0
 REST_S = 0.2
 
 _MORE = object()
@@ -102,7 +103,7 @@ class News:
             if left_s <= 0:
                 raise lost
             try:
-                self._begin(address, min(left_s, self._timeout_s))
+                self._begin(address, min(left_s, TRY_S, self._timeout_s))
             except Misuse:
                 raise
             except ShoalError:

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from functools import partial
 from threading import Thread
 
 from shoal.client import Client
@@ -24,6 +25,10 @@ class Watching:
         self._changes = node.client().table.watch(*KEYS)
         self.thread = Thread(target=self._watch, daemon=True)
         self.thread.start()
+
+    def has(self, number: int) -> bool:
+        """Was it told that each key has that?"""
+        return all(told[-1:] == [number] for told in self.told.values())
 
     def _watch(self) -> None:
         missing = dict.fromkeys(KEYS)
@@ -59,11 +64,7 @@ def test_the_last_value_is_told_though_an_owner_dies(user: Cluster) -> None:
         for number in range(1, 6):
             assert all(write(net, key, number) for key in KEYS)
         for each in watching:
-            wait_until(
-                lambda each=each: all(each.told[key][-1:] == [5] for key in KEYS),
-                LIMIT_S,
-                "every change to be told",
-            )
+            wait_until(partial(each.has, 5), LIMIT_S, "every change to be told")
             assert each.told == {key: [1, 2, 3, 4, 5] for key in KEYS}
         nodes[2].kill()
         number = 5

@@ -92,10 +92,9 @@ class TableService:
         self.redis = RedisServer(self.table, COMMANDS, around, self.forwarder)
         self.herald = Herald(peer, self.forwarder.routes, self.redis.listeners.publish)
         self.redis.spread = self.herald.spread
-        feed, routes = self.redis.feed, self.forwarder.routes
-        self._crier = Crier(self.table, feed, routes, self)
-        self._lookout = Lookout(self.table, feed, routes, self, fail)
-        self.redis.afar = self._lookout
+        watching = self.table, self.redis.feed, self.forwarder.routes, self
+        self._crier = Crier(*watching)
+        self._lookout = self.redis.afar = Lookout(*watching, fail)
         self._storage = storage
         self._durability = durability
         self._committer = Committer(

@@ -1,8 +1,12 @@
 """Who watches a key at any peer is told each change once, in order; or is cut off."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
 
-from shoal.core.machine import PeerId
+from shoal.client.news import Change, News
+from shoal.core.machine import Address, PeerId
 from shoal.table.outbox import UNHEARD_BYTES
 from shoal.table.redis.replies import Push, encode
 from shoal.table.routes import HOPELESS, NOBODY
@@ -212,3 +216,48 @@ async def test_a_peer_that_is_gone_is_forgotten() -> None:
         ours.sea.gone.add("b")
         await is_cut_off(wire)
         await until_nobody_watches(ours, "b")
+
+
+@looped
+async def test_our_client_begins_again_and_tells_what_is_another_value() -> None:
+    async with fleet() as ours:
+        address = Address(f"127.0.0.1:{ours.shops['a'].port}")
+        keys = [b"b1", b"b2", b"a1"]
+        news = await asyncio.to_thread(News, address, keys, LIMIT_S)
+        changes = chain.from_iterable(news)
+        with closing(news):
+            writer = await at(ours, "c")
+            await told(writer, b"+OK\r\n", (b"SET", b"b1", b"1"))
+            assert await next_of(changes) == (b"b1", b"1")
+            await told(await at(ours, "b"), b"+OK\r\n", (b"SET", b"b2", b"theirs"))
+            assert await next_of(changes) == (b"b2", b"theirs")
+            # Here b1 has the same again, and b2 something else.
+            ours.charts["c"].learn("b", PeerId("c"))
+            await told(writer, b"+OK\r\n", (b"SET", b"b1", b"1"))
+            await told(writer, b"+OK\r\n", (b"SET", b"b2", b"2"))
+            ours.hand_over("b", PeerId("c"))
+            assert await next_of(changes) == (b"b2", b"2")
+            await told(writer, b"+OK\r\n", (b"SET", b"b1", b"3"))
+            assert await next_of(changes) == (b"b1", b"3")
+            await told(writer, b"+OK\r\n", (b"SET", b"a1", b"4"))
+            assert await next_of(changes) == (b"a1", b"4")
+
+
+async def next_of(changes: Iterator[Change]) -> Change:
+    async with asyncio.timeout(LIMIT_S):
+        return await asyncio.to_thread(next, changes)
+
+
+@looped
+async def test_who_watches_at_one_peer_is_told_as_one_after_the_other() -> None:
+    """Two clients of one peer, who come and go while the key changes."""
+    async with fleet(seed=5) as ours:
+        writer, stays = await at(ours, "b"), await at(ours, "a")
+        await told(stays, feed(b"b1", None), (b"FEED", b"b1"))
+        for n in range(50):
+            value = b"%02d" % n
+            comes = await at(ours, "a")
+            await told(writer, b"+OK\r\n", (b"SET", b"b1", value))
+            await told(comes, feed(b"b1", value), (b"FEED", b"b1"))
+            comes[1].close()
+        await heard(stays, b"".join(change(b"b1", b"%02d" % n) for n in range(50)))

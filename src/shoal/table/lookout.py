@@ -262,6 +262,8 @@ class Lookout:
                 if self._at.get(key) is vigil:
                     self._lose([key])
             case Declined(_, why):
+                if why and key not in self._far:
+                    vigil.unwant(key)  # It may be watched there all the same.
                 for waiter in vigil.answered(key):
                     if why:
                         _tell(waiter, error(why))

@@ -5,7 +5,8 @@ under way at a time, so that none overtakes another.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 
 from msgspec import Struct
 
@@ -85,16 +86,14 @@ class Vigil:
         return waiters
 
 
-def _some(keys: Iterable[bytes], first: Iterable[bytes] = ()) -> list[bytes]:
+def _some(keys: Mapping[bytes, object], first: Iterable[bytes] = ()) -> list[bytes]:
     """As many as travel together, these before all others."""
-    among = dict.fromkeys(keys)
-    ordered = [key for key in first if key in among]
-    ordered += [key for key in among if key not in dict.fromkeys(ordered)]
-    some: list[bytes] = []
+    some: dict[bytes, None] = {}
     size = 0
-    for key in ordered:
+    for key in chain((key for key in first if key in keys), keys):
         if len(some) == MAX_TOGETHER or size > TOGETHER_BYTES:
             break
-        some.append(key)
-        size += len(key)
-    return some
+        if key not in some:
+            some[key] = None
+            size += len(key)
+    return list(some)

@@ -7,11 +7,12 @@ from itertools import chain
 
 from shoal.client.news import Change, News
 from shoal.core.machine import Address, PeerId
+from shoal.sim.disk import SimulatedDisk
 from shoal.table.outbox import UNHEARD_BYTES
 from shoal.table.redis.replies import Push, encode
 from shoal.table.routes import HOPELESS, NOBODY
 from tests.conformance.fleet import LIMIT_S, Fleet, at, fleet, hear, looped, say, told
-from tests.conformance.tables import Wire
+from tests.conformance.tables import Wire, log_on
 
 
 def push(*items: bytes | None) -> bytes:
@@ -69,23 +70,24 @@ async def test_any_peer_tells_of_any_key() -> None:
 
 @looped
 async def test_who_comes_amidst_changes_misses_none_of_those_that_follow() -> None:
-    async with fleet(seed=3) as ours:
+    async with fleet(seed=3, storages={"b": log_on(SimulatedDisk())}) as ours:
         writer = await at(ours, "b")
 
         async def write() -> None:
-            for n in range(300):
-                await told(writer, b"+OK\r\n", (b"SET", b"b1", b"%04d" % n))
+            """Many at once, so that some are always seen and not safe yet."""
+            for n in range(0, 2000, 10):
+                some = [(b"SET", b"b1", b"%04d" % k) for k in range(n, n + 10)]
+                await told(writer, b"+OK\r\n" * 10, *some)
 
         writing = asyncio.create_task(write())
         for _ in range(10):
-            await asyncio.sleep(0.005)
             wire = await at(ours, "a")
             await say(wire, (b"FEED", b"b1"))
             size = len(feed(b"b1", b"0000"))
             first = await hear(wire, size)
             present = 0 if first == feed(b"b1", None) else int(first[-6:-2])
             assert first == feed(b"b1", b"%04d" % present)
-            for n in range(present + 1, min(present + 30, 300)):
+            for n in range(present + 1, min(present + 30, 2000)):
                 await heard(wire, change(b"b1", b"%04d" % n))
             wire[1].close()
         await writing

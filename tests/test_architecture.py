@@ -16,6 +16,8 @@ FACES = {
     "asking.py",
     "service.py",
     "connection.py",
+    "crier.py",
+    "lookout.py",
     "writer.py",
     "carrying.py",
     "census.py",

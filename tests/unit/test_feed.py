@@ -5,10 +5,11 @@ from random import Random
 import pytest
 
 from shoal.core.machine import PeerId
-from shoal.table.messages import Ballot
+from shoal.table.messages import UNIT_BITS, Ballot
 from shoal.table.protocol import Table
 from shoal.table.redis.replies import Push, encode
 from shoal.table.redis.talk import RedisTalk
+from shoal.table.slots import slot_of
 from tests.callers import Deaf, server_of
 from tests.conformance.redis_wire import resp
 
@@ -108,6 +109,32 @@ def test_who_leaves_is_forgotten() -> None:
     desk.say(b"SET", b"k", b"1")
     desk.commit()
     assert desk.watching.pushed == b""
+
+
+def test_who_watches_what_is_given_up_is_cut_off() -> None:
+    desk = Desk()
+    desk.watch(b"k", b"k2")
+    unit = slot_of(b"other") >> UNIT_BITS
+    assert unit != slot_of(b"k") >> UNIT_BITS
+    desk.table.close(unit)
+    assert not desk.watching.ended
+    desk.say(b"SET", b"k", b"1")
+    desk.table.close(slot_of(b"k") >> UNIT_BITS)
+    assert desk.watching.ended
+    desk.commit()
+    assert desk.watching.pushed == b"", "nobody knows whether it was done"
+    desk.leave()
+    assert desk.table.feed is None
+
+
+def test_what_others_own_is_not_told_when_it_is_kept() -> None:
+    desk = Desk()
+    desk.watch(b"k")
+    desk.say(b"SET", b"k", b"1")
+    theirs = Ballot(1, 2, PeerId("q"), 1)
+    desk.table.accept(theirs, [(slot_of(b"k"), b"k", 100, 0, b"2")])
+    desk.commit()
+    assert desk.watching.pushed == change(b"k", b"1")
 
 
 def test_nobody_watches_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """shoal watch: each change of some keys, once it is safe.
 
-Every change is told, in order. When the connection ends that is an error, so nothing is
-missed in silence.
+Every change is told, in order. After a fault values between may be missing, and the
+last never is; when nobody can be asked any more that is an error.
 """
 
 import os
@@ -26,7 +26,8 @@ def watch(
 ) -> None:
     """Print each change of some keys of the table, as it happens, until Ctrl-C.
 
-    With --json a line is an object of its own.
+    After a fault values between may be missing; the last is always told. With --json
+    a line is an object of its own.
 
     Parameters
     ----------

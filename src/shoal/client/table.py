@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 
 from shoal.client import requests
 from shoal.client.documents import Documents
+from shoal.client.news import Change, News
 from shoal.client.requests import Text
 from shoal.client.wire import Wire
 from shoal.core.machine import Address
@@ -175,6 +176,16 @@ class Table:
             found += self._wire.ask_all(batch, count, again=again, timeout_s=timeout_s)
         return found
 
+    def watch(self, *keys: Text, timeout_s: float | None = None) -> Iterator[Change]:
+        """Each change of these from now on, in order: the key, and what it has then.
+
+        It begins again by itself after a fault: values between may be missing then,
+        and the last never is. `Unreachable` when nobody can be asked any more.
+        """
+        patience_s = timeout_s or self._wire.timeout_s
+        named = [requests.key_of(key) for key in keys]
+        return _each(News(self._wire.address, named, patience_s))
+
     # All keys
 
     def scan(
@@ -216,3 +227,9 @@ class Table:
 
     def __bool__(self) -> bool:
         return True  # A table is one, even if it is empty.
+
+
+def _each(news: News) -> Iterator[Change]:
+    with closing(news):
+        for told in news:
+            yield from told

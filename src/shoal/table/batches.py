@@ -46,3 +46,5 @@ class Batch:
     units: dict[int, None] = field(default_factory=dict)
     own: list[Group] = field(default_factory=list)  # Changes that others are to keep.
     kept: bool = False  # By our own disk.
+    # Which of its items are copies of what others own, and not for us to tell.
+    foreign: dict[int, None] = field(default_factory=dict)

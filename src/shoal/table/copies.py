@@ -91,6 +91,7 @@ class Copies(Ledger):
                 taken.append(record)
                 self._weigh(CHANGE_BYTES + len(key) + len(record[4] or b""))
         if taken:
+            self._open.foreign[len(self._open.items)] = None
             self._open.items.append(Group(ballot, taken))
 
     def lay(self, ballot: Ballot, record: Record) -> None:

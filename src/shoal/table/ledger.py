@@ -38,6 +38,9 @@ class Feed(Protocol):
     def flushed(self, sequence: int) -> None:
         """No key has anything now."""
 
+    def closed(self, unit: int) -> None:
+        """Somebody else may answer for its keys from now on."""
+
 
 class Ledger:
     """Which batches there are, and what became of them."""
@@ -177,8 +180,8 @@ class Ledger:
     def _feed(self, batch: Batch, feed: Feed) -> None:
         """What was decided here; of what others own, they tell."""
         flushes = iter(batch.flushes)
-        for item in batch.own if batch.units else batch.items:
-            if isinstance(item, Group):
+        for at, item in enumerate(batch.items):
+            if isinstance(item, Group) and at not in batch.foreign:
                 if item.flushed:
                     feed.flushed(next(flushes))
                 for _, key, sequence, _, value in item.records:

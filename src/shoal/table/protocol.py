@@ -261,7 +261,10 @@ class Table(Copies):
     def close(self, unit: int) -> None:
         """Somebody else may answer for it from now on."""
         self._close_group()
-        self.opened[unit] = False
+        was_open, self.opened[unit] = self.opened[unit], False
+        if was_open and self.feed:
+            # What is under way may be told twice, or never be: better not at all.
+            self.feed.closed(unit)
 
     def bury(self, key: bytes) -> None:
         """Let a key have nothing, and say so even if it has nothing already."""

@@ -13,9 +13,11 @@ from time import time
 from shoal.core.machine import Address, PeerId
 from shoal.table.committer import Committer
 from shoal.table.connection import Connection, Waiter
+from shoal.table.crier import Crier
 from shoal.table.forwarder import Forwarder, Wires
 from shoal.table.herald import Herald
 from shoal.table.lines import LinesTalk
+from shoal.table.lookout import Lookout
 from shoal.table.messages import Ballot, Durability
 from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
@@ -90,6 +92,9 @@ class TableService:
         self.redis = RedisServer(self.table, COMMANDS, around, self.forwarder)
         self.herald = Herald(peer, self.forwarder.routes, self.redis.listeners.publish)
         self.redis.spread = self.herald.spread
+        watching = self.table, self.redis.feed, self.forwarder.routes, self
+        self._crier = Crier(*watching)
+        self._lookout = self.redis.afar = Lookout(*watching, fail)
         self._storage = storage
         self._durability = durability
         self._committer = Committer(
@@ -115,6 +120,8 @@ class TableService:
         if wires:
             self.forwarder.start(wires)
             self.herald.start(wires)
+            self._crier.start(wires)
+            self._lookout.start(wires)
         loop = self._loop = asyncio.get_running_loop()
         remains = Remains(self._storage.recover())
         for copies in remains.units:
@@ -131,6 +138,8 @@ class TableService:
         for task in self._tasks:
             task.cancel()
         self.forwarder.stop()
+        self._lookout.stop()
+        self._crier.stop()
         if self._replication:
             self._replication.stop()
         await self._scribe.end()

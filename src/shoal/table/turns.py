@@ -8,6 +8,7 @@ hands meanwhile, and no client can have more than a turn waiting.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import Struct
 
@@ -69,6 +70,13 @@ class Turn:
         self.left += 1
         self.size_bytes += size
         self.changes |= changes
+
+    def expect(self) -> Callable[[bytes], None]:
+        """One more answer will come, from whoever calls that with it."""
+        number = len(self._answers)
+        self._answers.append(b"")
+        self.left += 1
+        return partial(self.answer, number)
 
     def tell(self, answer: bytes) -> None:
         """One more answer, which was given here."""

@@ -6,10 +6,19 @@ from functools import partial
 
 from shoal.table.messages import MAX_KEY_BYTES, MAX_VALUE_BYTES
 from shoal.table.redis.commands import TURN_BYTES, Command, Family, TalkCommand, help_on
+from shoal.table.redis.feed import admit
 from shoal.table.redis.glob import matcher
-from shoal.table.redis.replies import CommandError, Push, Reply, Several
+from shoal.table.redis.replies import (
+    LATER,
+    CommandError,
+    Push,
+    Reply,
+    Several,
+    encode,
+)
 from shoal.table.redis.server import Client
 from shoal.table.redis.talk import RedisTalk
+from shoal.table.routes import HERE
 
 # What it costs to compare a pattern, in bytes of replies: 2 us.
 _PATTERN_WORK = 400
@@ -103,15 +112,28 @@ def _each(
 
 def feed(talk: RedisTalk, words: list[bytes]) -> Reply:
     """FEED key [key ...]: what each has, and from then on every change of it."""
-    told: list[Reply] = []
     for key in words:
-        if len(key) > MAX_KEY_BYTES:
-            raise CommandError(f"ERR a key has {MAX_KEY_BYTES} bytes at most")
-        entry = talk.server.table.find(key)
-        talk.server.feed.add(talk.client, key)
-        told.append(Push([b"feed", key, entry.value if entry else None]))
+        admit(talk.client, key)
     talk.client.settle()
-    return Several(told)
+    routes = talk.server.abroad.routes
+    if routes.whole or all(routes.owner(key) is HERE for key in words):
+        return Several([_watch(talk, key) for key in words])
+    turn, version = talk.travel(), talk.client.version
+    for key in words:
+        if routes.owner(key) is HERE:
+            turn.tell(encode(_watch(talk, key), version))
+        else:
+            talk.server.afar.watch(talk.client, key, turn.expect())
+    talk.merge = b"".join
+    return LATER
+
+
+def _watch(talk: RedisTalk, key: bytes) -> Reply:
+    """A key that this peer answers for."""
+    table = talk.server.table
+    entry = table.find(key)
+    talk.server.feed.add(talk.client, key, table.sequence)
+    return Push([b"feed", key, entry.value if entry else None])
 
 
 def channels(talk: RedisTalk, words: list[bytes]) -> Reply:

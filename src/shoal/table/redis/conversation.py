@@ -130,7 +130,7 @@ def reset(talk: RedisTalk, words: list[bytes]) -> Reply:
     """RESET: as if the client had just come."""
     client = talk.client
     talk.server.listeners.forget(client)
-    talk.server.feed.forget(client)
+    talk.server.watch_no_more(client)
     client.version, client.name = 2, b""
     client.mute = client.reading = False
     client.settle()

@@ -64,6 +64,9 @@ Reply = Union[  # noqa: UP007 - `|` takes no forward reference.
 
 DONE = Status("OK")
 
+# Others are asked, and the reply is made of what they answer.
+LATER = Several([])
+
 
 def syntax_error() -> CommandError:
     """The words are not as the command takes them."""

@@ -10,9 +10,9 @@ from shoal.table.messages import Durability
 from shoal.table.protocol import Table
 from shoal.table.redis.commands import Commands
 from shoal.table.redis.events import Events
-from shoal.table.redis.feed import Feed
+from shoal.table.redis.feed import Feed, Watcher
 from shoal.table.redis.listeners import Listeners
-from shoal.table.redis.replies import CommandError
+from shoal.table.redis.replies import CommandError, Push, encode
 from shoal.table.redis.scanner import Scanner
 from shoal.table.routes import Abroad, AtHome
 
@@ -80,6 +80,8 @@ class Client:
         self.patterns: dict[bytes, None] = {}
         self.watched: dict[bytes, None] = {}
         self.held_bytes = 0  # Of all these names.
+        self.gone = False
+        self._cut = False
         # Nothing is special about its next command.
         self.plain = True
         self._skip = False
@@ -88,6 +90,16 @@ class Client:
     def listening(self) -> bool:
         """Does it listen to any channel, or watch any key?"""
         return bool(self.channels or self.patterns or self.watched)
+
+    def changed(self, key: bytes, value: bytes | None, sequence: int) -> None:
+        """A key that it watches has that now."""
+        self.push(encode(Push([b"change", key, value]), self.version))
+
+    def lost(self, keys: list[bytes]) -> None:
+        """It would miss changes of these, and is cut off to know it."""
+        if not self._cut:
+            self._cut = True
+            self.caller.cut("changes of keys that it watches may be missed")
 
     def settle(self) -> None:
         """Something was chosen: find out whether anything is special now."""
@@ -118,6 +130,31 @@ class Client:
             )
 
 
+class Afar(Protocol):
+    """What keeps watch over keys that are at other peers."""
+
+    def watch(
+        self, client: Client, key: bytes, answer: Callable[[bytes], None]
+    ) -> None:
+        """Answer what the key has, once; then tell the client what becomes of it."""
+
+    def forget(self, watcher: Watcher) -> None:
+        """It watches nothing any more."""
+
+
+class Nowhere:
+    """There are no other peers."""
+
+    def watch(
+        self, client: Client, key: bytes, answer: Callable[[bytes], None]
+    ) -> None:
+        """None ever is elsewhere."""
+        raise AssertionError("all keys are here")
+
+    def forget(self, watcher: Watcher) -> None:
+        """Nobody watches."""
+
+
 class RedisServer:
     """The table as Redis's clients see it."""
 
@@ -137,7 +174,8 @@ class RedisServer:
         # Tells other peers what is published here.
         self.spread: Callable[[bytes, bytes], None] = lambda *_: None
         self.events = Events(table, self.listeners.publish)
-        self.feed: Feed[Client] = Feed(table)
+        self.feed = Feed(table)
+        self.afar: Afar = Nowhere()
         self.scanner = Scanner(table)
         self.answered = 0  # So many commands.
         self.welcomed = 0  # So many clients.
@@ -151,6 +189,14 @@ class RedisServer:
 
     def forget(self, client: Client) -> None:
         """It has gone."""
+        client.gone = True
         self.listeners.forget(client)
-        self.feed.forget(client)
+        self.watch_no_more(client)
         self.clients.pop(client.number, None)
+
+    def watch_no_more(self, client: Client) -> None:
+        """It watches nothing any more, wherever it is."""
+        self.feed.forget(client)
+        self.afar.forget(client)
+        client.held_bytes -= sum(map(len, client.watched))
+        client.watched.clear()

@@ -18,7 +18,7 @@ from shoal.table.redis.dispatch import dispatch
 from shoal.table.redis.heads import Heads
 from shoal.table.redis.lone import lone, same
 from shoal.table.redis.mistakes import misplaced, worded
-from shoal.table.redis.replies import OK, CommandError, encode, error, nothing
+from shoal.table.redis.replies import LATER, OK, CommandError, encode, error, nothing
 from shoal.table.redis.server import Caller, Client, RedisServer
 from shoal.table.routes import HERE
 from shoal.table.turns import Merge, Turn, Unasked
@@ -314,6 +314,8 @@ class RedisTalk:
                     value = run(self._table, rest)
                 case TalkCommand(run=run):
                     value = run(self, rest)
+                    if value is LATER:
+                        return self._leave(silent or client.mute)
             reply = encode(value, client.version)
         except CommandError as wrong:
             silent = silent or client.silent()

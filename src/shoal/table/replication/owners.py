@@ -33,7 +33,7 @@ class Owners:
         self._me = me
         self._locate = locate
         self._address = address
-        self._changed: Callable[[], None] | None = None
+        self._changed: list[Callable[[], None]] = []
         self._hopeless: dict[int, bool] = {}
 
     def changed(self) -> None:
@@ -45,8 +45,8 @@ class Owners:
             views = self.replica.seat.views
             two = bool(views) and len(views[-1].members) == 2
             self.remedy = ALONE if two else LATER
-        if self._changed:
-            self._changed()
+        for changed in self._changed:
+            changed()
 
     def owner(self, key: bytes) -> Route:
         """Where a key is now."""
@@ -98,4 +98,4 @@ class Owners:
 
     def attend(self, changed: Callable[[], None]) -> None:
         """Call that whenever keys have found another owner."""
-        self._changed = changed
+        self._changed.append(changed)

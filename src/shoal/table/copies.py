@@ -81,7 +81,7 @@ class Copies(Ledger):
     def accept(self, ballot: Ballot, records: list[Record]) -> None:
         """Hold what an owner says that keys have, where it is newer."""
         self._close_group()
-        taken = []
+        taken, weight = list[Record](), 0
         for record in records:
             slot, key, sequence, _, _ = record
             had = self.copy(slot, key)
@@ -89,10 +89,11 @@ class Copies(Ledger):
                 self._open.undo.append(had)
                 self.lay(ballot, record)
                 taken.append(record)
-                self._weigh(CHANGE_BYTES + len(key) + len(record[4] or b""))
+                weight += CHANGE_BYTES + len(key) + len(record[4] or b"")
         if taken:
             self._open.foreign[len(self._open.items)] = None
             self._open.items.append(Group(ballot, taken))
+            self._weigh(weight)  # It may close the batch: all is in it by now.
 
     def lay(self, ballot: Ballot, record: Record) -> None:
         """A key has that now; nobody is told, and nothing is written."""

@@ -162,7 +162,7 @@ class Lookout:
         if route is HERE:
             self._begin_here(waiter)
         elif route is HOPELESS:
-            _refuse(waiter, _MINORITY)
+            self._refuse(waiter, _MINORITY)
         elif route is NOBODY:
             self._put_back(waiter, why)
         elif isinstance(route, str):
@@ -172,9 +172,14 @@ class Lookout:
                 vigil = self._vigils[route] = Vigil(route, session)
             vigil.want(waiter)
 
+    def _refuse(self, waiter: Waiter, why: str) -> None:
+        remedy = self._routes.remedy
+        refusal = f"CLUSTERDOWN NOQUORUM {why}; nothing was done, {remedy}"
+        _tell(waiter, error(refusal))
+
     def _put_back(self, waiter: Waiter, why: str) -> None:
         if self._loop.time() >= waiter.patient_until:
-            _refuse(waiter, why)
+            self._refuse(waiter, why)
         else:
             self._waiting.append((waiter, why))
             self._look_again_soon()
@@ -312,8 +317,3 @@ def _tell(waiter: Waiter, reply: bytes, why: str = "") -> None:
     """Unless it is void; nobody is told who has gone."""
     if not waiter.client.gone:
         waiter.answer(error(why) if why else reply)
-
-
-def _refuse(waiter: Waiter, why: str) -> None:
-    refusal = error(f"CLUSTERDOWN NOQUORUM {why}; nothing was done, try again later")
-    _tell(waiter, refusal)

@@ -365,11 +365,6 @@ class Leveller:
         self._find_lacking()
         self._begin_mending()
 
-    @property
-    def under_way(self) -> int:
-        """So many units or replicas are being made level."""
-        return len(self._queue) + len(self._learning) + len(self._mending)
-
 
 def _answers(listing: say.Listing, asked: Asked, holding: Holding) -> bool:
     """Is it the answer to that, and not to an earlier tenure's, nor a second time?"""

@@ -55,12 +55,13 @@ class Owner:
         self.heard: list[Ballot | None] = list(keeper.promised)
         self._heard_at = [0.0] * seat.units
         self._retry_at = [0.0] * seat.units
-        self._giver = Giver(seat, self)
+        self.giver = Giver(
+            seat, self.holdings, self.rounds, self._given_away, self.claim
+        )
         self._counter = 0
         self._told_at = 0.0
-        self.leaving = False
 
-    def given_away(self, unit: int) -> None:
+    def _given_away(self, unit: int) -> None:
         """It is another's, who takes it now; if not, we may have it back."""
         del self.holdings[unit]
         self._retry_at[unit] = self._seat.now + TURN_S
@@ -322,13 +323,13 @@ class Owner:
                 self.ask_seal(holding)
         self._prepare(each for each in silent if each.state == "asking")
         self.rounds.tick()
-        self._giver.go_on()
+        self.giver.go_on()
 
     def look_around(self) -> None:
         """Take what nobody owns, give what is another's, say what is ours."""
         now = self._seat.now
         self.claim([unit for unit in range(self._seat.units) if self._may_claim(unit)])
-        self._giver.look_around()
+        self.giver.look_around()
         if now > self._told_at + OWNING_S:
             self._told_at = now
             self._tell(each for each in self.holdings.values() if each.serving)

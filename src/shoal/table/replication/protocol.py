@@ -87,7 +87,7 @@ class Replica:
     def leave(self, now: float) -> Effects:
         """Be a member no more, once others have all that is ours."""
         self.seat.now = now
-        self.roll.leaving = self.owner.leaving = True
+        self.roll.leaving = self.owner.giver.leaving = True
         return self._done()
 
     def refound(self, at: int, now: float) -> Effects:
@@ -106,7 +106,7 @@ class Replica:
     def retire(self, now: float) -> Effects:
         """Own nothing any more that others can own; the copies stay."""
         self.seat.now = now
-        self.owner.leaving = True
+        self.owner.giver.leaving = True
         self.deadline = self._look_around_at = now
         return self._done()
 

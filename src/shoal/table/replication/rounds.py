@@ -71,10 +71,6 @@ class Rounds:
         self._trailing: dict[int, Round] = {}
         self._last: dict[int, int] = {}  # Of each unit.
         self._unborn: dict[int, None] = {}  # Waited for, and not begun yet.
-        self.settled = False  # Something was, since anybody asked.
-
-    def __len__(self) -> int:
-        return len(self._rounds)
 
     def touching(self, unit: int) -> bool:
         """Is any under way for that unit?"""
@@ -89,7 +85,6 @@ class Rounds:
             holding = self._holdings.get(unit)
             if holding is None or not holding.serving:
                 self._table.fail(batch, LOST)
-                self.settled = True
             else:
                 needs.setdefault(holding.kind, {})[unit] = holding
         now, ticket = self._seat.now, batch.ticket
@@ -231,7 +226,6 @@ class Rounds:
         ticket = round_.batch.ticket
         del self._rounds[ticket]
         self._table.settle(round_.batch)
-        self.settled = True
         if round_.batch.own and self._asked(round_):
             self._trailing[ticket] = round_
         for later in list(self._rounds.values()):
@@ -269,7 +263,6 @@ class Rounds:
         for round_ in list(self._rounds.values()):
             if round_.drop(unit) or unit in round_.passed_on:
                 self._table.fail(round_.batch, LOST)
-                self.settled = True
                 self._look(round_)
 
     def void(self) -> None:
@@ -280,7 +273,6 @@ class Rounds:
             if ticket in self._table.pending
         }
         self._unborn.clear()
-        self.settled = True
 
     def sealed(self, holding: Holding) -> None:
         """Its old replicas count no more, for what was made in that tenure."""
@@ -310,7 +302,6 @@ class Rounds:
             self._look(round_)
             if now > round_.began + PATIENCE_S and self._waited_for(round_):
                 self._table.fail(round_.batch, UNKNOWN)
-                self.settled = True
         self._compare_late_ones()
 
     def _waited_for(self, round_: Round) -> bool:

@@ -1,0 +1,98 @@
+"""Rules that a simulation meets too seldom to be trusted with: one scene for each."""
+
+from random import Random
+
+from shoal.core.machine import PeerId, Send
+from shoal.table.messages import NEVER, Ballot, Group, Member, View, Voter
+from shoal.table.protocol import Table
+from shoal.table.recovery import Remains
+from shoal.table.replication import messages as say
+from shoal.table.replication.holdings import Holding
+from shoal.table.replication.messages import Said
+from shoal.table.replication.protocol import Effects, Replica
+from shoal.table.replication.rounds import LOST, Rounds
+from shoal.table.replication.seat import Seat
+from shoal.table.slots import slot_of
+
+ME, OTHER = Voter("me~1"), Voter("other~1")
+KEY = b"k"
+UNIT = slot_of(KEY) >> 4
+
+
+def a_table() -> Table:
+    return Table(Ballot(0, 0, PeerId("me"), 1), Random(1), logged=True)
+
+
+def two_members(number: int) -> View:
+    return View(number, (Member(OTHER, "a"), Member(ME, "b")))
+
+
+def said(effects: Effects) -> list[say.Message]:
+    return [each.message.message for each in effects if isinstance(each, Send)]
+
+
+def keep(replica: Replica) -> Effects:
+    """Its disk keeps all that was changed."""
+    table = replica.seat.table
+    while batch := table.take():
+        table.committed(batch.ticket)
+    return replica.released(table.ticket - 1, 0, 1.0)
+
+
+def answers(number: int) -> list[say.Message]:
+    """What a replica in view 2 says to a change made in that one, and keeps of it."""
+    remains = Remains([two_members(1), two_members(2)])
+    table = a_table()
+    replica = Replica(PeerId("me"), 1, table, remains, host="b", rng=Random(1), now=0.0)
+    ballot = Ballot(number, 5, PeerId(OTHER), 1)
+    replica.found(PeerId("other"), 0.0)
+    heard: list[say.Message] = []
+    group = Group(ballot, [(slot_of(KEY), KEY, 1, NEVER, b"v")])
+    share = say.Share(ballot, [UNIT], [group])
+    for asked in (say.Prepare(ballot, [UNIT]), say.Accept(1, 9, [share])):
+        heard += said(replica.receive(PeerId("other"), Said(OTHER, asked), 1.0))
+        heard += said(keep(replica))
+    assert bool(table.held(KEY)) == (number == 2)
+    return heard
+
+
+def test_who_has_adopted_a_view_serves_no_older_one() -> None:
+    kinds = [type(each) for each in answers(2)]
+    assert say.Granted in kinds
+    assert say.Accepted in kinds
+    older = answers(1)
+    assert not any(isinstance(each, say.Granted | say.Accepted) for each in older)
+    assert any(isinstance(each, say.Views) for each in older)
+
+
+def test_what_was_passed_on_fails_with_what_it_was_passed_to() -> None:
+    """A change under way, its tenure renewed and said again, and then lost."""
+    table = a_table()
+    seat = Seat(ME, 1, table, Random(1))
+    seat.seated([two_members(1), two_members(2)])
+    table.share()
+    table.opened[:] = [False] * len(table.opened)
+    holdings: dict[int, Holding] = {}
+    rounds = Rounds(seat, holdings)
+
+    def own(counter: int) -> None:
+        ballot = Ballot(2, counter, PeerId(ME), 1)
+        holding = Holding(UNIT, ballot, None, seat.new(UNIT), state="open")
+        holdings[UNIT] = holding
+        table.open(UNIT, ballot)
+
+    own(1)
+    table.put(KEY, b"v")
+    first = table.close_batch()
+    assert first
+    rounds.begin(first)
+    own(2)
+    rounds.resume(UNIT)
+    second = table.close_batch()
+    assert second
+    rounds.begin(second)
+    assert table.fate(first.ticket) is None
+    del holdings[UNIT]
+    rounds.lose(UNIT)
+    assert table.fate(second.ticket) == LOST
+    assert table.fate(first.ticket) == LOST

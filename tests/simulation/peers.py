@@ -27,6 +27,7 @@ from shoal.table.replication.messages import Purge, Said
 from shoal.table.replication.protocol import Effects, Replica
 from shoal.table.slots import slot_of
 from shoal.table.storage import Log
+from tests.simulation.noticing import Noticing
 from tests.simulation.witness import Witness, Witnessed
 
 # A few units take part, each with some keys.
@@ -232,13 +233,14 @@ class Life:
         raise error
 
 
-class Sea:
+class Sea(Noticing[Said, Fact]):
     """All peers, their disks, and what each notices of the others."""
 
     def __init__(
         self, seed: int, size: int, faults: Faults = SLOW, purging_s: float = 0.0
     ) -> None:
         """`purging_s`: how often deletions are forgotten, if not left to chance."""
+        super().__init__()
         self.rng = Random(f"table {seed}")
         codec: Codec[Said] = Codec(Envelope[Said], b"secret")
         self.network: Network[Said, Fact] = Network(seed, codec, faults)
@@ -257,15 +259,8 @@ class Sea:
         self.lives: dict[PeerId, Life] = {}
         self.views: dict[int, View] = {}
         self._starts = 0
-        self._island: dict[PeerId, int] = {}
         for _ in range(size):
             self.add()
-
-    def later(self, seconds: float, event: Callable[[], None]) -> None:
-        self.network.schedule(self.network.now + seconds, event)
-
-    def run(self, seconds: float) -> None:
-        self.network.run(seconds)
 
     def viewed(self, view: View) -> None:
         """All who adopt a number adopt the same."""
@@ -290,38 +285,19 @@ class Sea:
         life = Life(self, name, self._starts, self.network.rng())
         self.lives[name] = life
         self.network.add(name, life, clock=self.clocks[name])
-        self._be_noticed(name, (0.01, 0.3))
+        self.be_noticed(name, (0.01, 0.3))
 
     def crash(self, name: PeerId, mode: Crash) -> None:
         del self.lives[name]
         self.network.crash(name)
         self.disks[name].crash(mode, self.rng)
-        self._be_noticed(name, (0.05, 1.5))
+        self.be_noticed(name, (0.05, 1.5))
 
-    def partition(self, *islands: list[PeerId]) -> None:
-        self.network.partition(*islands)
-        self._island = {name: n for n, names in enumerate(islands) for name in names}
-        for name in self.names:
-            self._be_noticed(name, (0.5, 2))
-
-    def heal(self) -> None:
-        self.network.heal()
-        self._island = {}
-        for name in self.names:
-            self._be_noticed(name, (0.05, 1))
-
-    def _be_noticed(self, name: PeerId, within_s: tuple[float, float]) -> None:
-        for other in self.names:
-            if other != name:
-                for one, two in ((name, other), (other, name)):
-                    look = partial(self._look, one, two)
-                    self.later(self.rng.uniform(*within_s), look)
-
-    def _look(self, watcher: PeerId, watched: PeerId) -> None:
+    def look(self, watcher: PeerId, watched: PeerId) -> None:
         life = self.lives.get(watcher)
         if life is None:
             return
-        near = self._island.get(watcher) == self._island.get(watched)
+        near = self.near(watcher, watched)
         there = watched in self.lives and near
         if there and watched not in life.believed:
             life.believed[watched] = None

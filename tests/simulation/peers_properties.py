@@ -96,10 +96,9 @@ def misfortune(sea: Sea, healing: float = 0.055) -> None:
         sea.heal()
 
 
-def one_copy_for_all(seed: int) -> None:
-    """Every history is linearizable, and all is whole when faults have ended."""
-    sea = Sea(seed, [3, 5, 3, 9][seed % 4])
-    clients, rng = Clients(sea, rng_keys(seed)), sea.rng
+def go_through_storms(sea: Sea, clients: Clients) -> None:
+    """Clients ask while anything may happen; in the end all is well."""
+    rng = sea.rng
     settle(sea)
     sea.loss, sea.duplication = rng.choice([0, 0.02, 0.1]), rng.choice([0, 0.1])
     for _ in range(150):
@@ -108,6 +107,12 @@ def one_copy_for_all(seed: int) -> None:
         misfortune(sea)
     end_faults(sea)
     expect_all_well(clients)
+
+
+def one_copy_for_all(seed: int) -> None:
+    """Every history is linearizable, and all is whole when faults have ended."""
+    sea = Sea(seed, [3, 5, 3, 9][seed % 4])
+    go_through_storms(sea, Clients(sea, rng_keys(seed)))
 
 
 def members_come_and_go(seed: int) -> None:
@@ -154,15 +159,7 @@ def rng_keys(seed: int) -> int:
 def two_are_a_network(seed: int) -> None:
     """The elder goes on alone; what both acknowledged outlives either."""
     sea = Sea(seed, 2)
-    clients, rng = Clients(sea, 2), sea.rng
-    settle(sea)
-    sea.loss, sea.duplication = rng.choice([0, 0.02, 0.1]), rng.choice([0, 0.1])
-    for _ in range(150):
-        clients.act(rng.randrange(5))
-        sea.run(rng.uniform(0, 0.1))
-        misfortune(sea)
-    end_faults(sea)
-    expect_all_well(clients)
+    go_through_storms(sea, Clients(sea, 2))
 
 
 def full_disks_are_survived(seed: int) -> None:

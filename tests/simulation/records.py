@@ -25,6 +25,7 @@ from shoal.table.records.names import unit_of
 from shoal.table.records.protocol import Archive, RecordsEffects
 from shoal.table.recovery import Remains
 from shoal.table.storage import Log
+from tests.simulation.noticing import Noticing
 
 # A few units take part.
 UNITS = 2
@@ -173,10 +174,11 @@ class Clerk:
         raise error
 
 
-class Town:
+class Town(Noticing[RecordsMessage, RecordsFact]):
     """All peers, their disks, and what each notices of the others."""
 
     def __init__(self, seed: int, size: int, faults: Faults = SLOW) -> None:
+        super().__init__()
         self.rng = Random(f"records {seed}")
         codec: Codec[RecordsMessage] = Codec(Envelope[RecordsMessage], b"secret")
         self.network: Network[RecordsMessage, RecordsFact] = Network(
@@ -191,19 +193,12 @@ class Town:
         self.clocks = {name: self._clock() for name in self.names}
         self.clerks: dict[PeerId, Clerk] = {}
         self._starts = 0
-        self._island: dict[PeerId, int] = {}
         for name in self.names:
             self.start(name)
 
     def _clock(self) -> Clock:
         rate = self.rng.uniform(0.98, 1.02)
         return Clock(offset_s=self.rng.uniform(0, 50), rate=rate)
-
-    def later(self, seconds: float, event: Callable[[], None]) -> None:
-        self.network.schedule(self.network.now + seconds, event)
-
-    def run(self, seconds: float) -> None:
-        self.network.run(seconds)
 
     def settle(self) -> None:
         """All have found each other, and vote."""
@@ -225,38 +220,19 @@ class Town:
         clerk = Clerk(self, name, self._starts, self.network.rng())
         self.clerks[name] = clerk
         self.network.add(name, clerk, clock=self.clocks[name])
-        self._be_noticed(name, (0.01, 0.3))
+        self.be_noticed(name, (0.01, 0.3))
 
     def crash(self, name: PeerId, mode: Crash) -> None:
         del self.clerks[name]
         self.network.crash(name)
         self.disks[name].crash(mode, self.rng)
-        self._be_noticed(name, (0.05, 1.5))
+        self.be_noticed(name, (0.05, 1.5))
 
-    def partition(self, *islands: list[PeerId]) -> None:
-        self.network.partition(*islands)
-        self._island = {name: n for n, names in enumerate(islands) for name in names}
-        for name in self.names:
-            self._be_noticed(name, (0.5, 2))
-
-    def heal(self) -> None:
-        self.network.heal()
-        self._island = {}
-        for name in self.names:
-            self._be_noticed(name, (0.05, 1))
-
-    def _be_noticed(self, name: PeerId, within_s: tuple[float, float]) -> None:
-        for other in self.names:
-            if other != name:
-                for one, two in ((name, other), (other, name)):
-                    look = partial(self._look, one, two)
-                    self.later(self.rng.uniform(*within_s), look)
-
-    def _look(self, watcher: PeerId, watched: PeerId) -> None:
+    def look(self, watcher: PeerId, watched: PeerId) -> None:
         clerk, other = self.clerks.get(watcher), self.clerks.get(watched)
         if clerk is None:
             return
-        near = self._island.get(watcher) == self._island.get(watched)
+        near = self.near(watcher, watched)
         if other and near and clerk.believed.get(watched) != other.start:
             clerk.believed[watched] = other.start
             clerk.call(lambda now: clerk.archive.found(watched, now))

@@ -93,6 +93,7 @@ class Committer:
     def close(self) -> None:
         """Commit and sync what is left, and no more."""
         self._closing = self._sync_due = self._sync = True
+        self._table.paced = False
 
     def due(self) -> list[Job]:
         """What is to be begun now."""
@@ -130,11 +131,13 @@ class Committer:
             self._checkpoint = _Checkpoint()
             begin = self._storage.begin_checkpoint
             return Job("log", begin, self._walk, self._avoid)
-        batch = self._table.take()
-        if batch is None:
+        batches = list(self._table.take_all())
+        if not batches:
             return None
-        commit = partial(self._storage.commit, batch.items, sync=self._sync)
-        return Job("log", commit, partial(self._settle, batch.ticket), self._refuse)
+        items = [item for batch in batches for item in batch.items]
+        commit = partial(self._storage.commit, items, sync=self._sync)
+        last = batches[-1].ticket
+        return Job("log", commit, partial(self._settle, last), self._refuse)
 
     def _settle(self, ticket: int) -> None:
         self._safe = ticket

@@ -75,7 +75,7 @@ class Copies(Ledger):
     def share(self) -> None:
         """Others keep copies from now on."""
         self._close_group()
-        self.shared = self.logged = True
+        self.shared = self.logged = self.paced = True
         self.batch_bytes = SHARED_BATCH_BYTES
 
     def accept(self, ballot: Ballot, records: list[Record]) -> None:

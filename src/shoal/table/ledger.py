@@ -6,7 +6,7 @@ keep copies too, each batch waits for some of them.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from shoal.table.batches import Batch
@@ -52,6 +52,7 @@ class Ledger:
         self.dirty: dict[bytes, int] = {}
         self.pending: dict[int, Batch] = {}  # Closed, and not safe yet.
         self.batch_bytes = BATCH_BYTES
+        self.paced = False  # Somebody says when the open batch is closed.
         self.feed: Feed | None = None
         self.closed: Callable[[Batch], None] | None = None  # Told of every batch.
         self._open = Batch(1)
@@ -67,6 +68,21 @@ class Ledger:
     def burdened(self) -> bool:
         """Is so much not safe yet that nobody should ask for more changes now?"""
         return self._burden > BURDEN_BYTES or len(self.pending) > MAX_PENDING
+
+    @property
+    def changing(self) -> bool:
+        """Does the open batch change anything?"""
+        return bool(self._records or self._open.items)
+
+    @property
+    def open_(self) -> bool:
+        """Is anything in the open batch?"""
+        return bool(self._records or self._open.items or self._open.units)
+
+    @property
+    def urgent(self) -> bool:
+        """Does somebody else wait for what the open batch keeps?"""
+        return bool(self._open.items)
 
     @property
     def ticket(self) -> int:
@@ -122,6 +138,16 @@ class Ledger:
         batch = self._closed.popleft()
         self._committing.append(batch)
         return batch
+
+    def take_all(self) -> Iterator[Batch]:
+        """What is to be committed next, in one piece."""
+        if not self.paced:
+            self.close_batch()
+        weight = 0
+        while self._closed and weight < self.batch_bytes:
+            weight += self._closed[0].weight
+            if batch := self.take():
+                yield batch
 
     def committed(self, ticket: int) -> None:
         """Our disk has kept all batches up to that one."""

@@ -183,6 +183,7 @@ class Owner:
     def _reseal(self, holding: Holding) -> None:
         if holding.state == "resealing":
             return
+        self._flush()
         holding.state = "resealing"
         self._seat.table.close(holding.unit)
         self.ask_seal(holding)

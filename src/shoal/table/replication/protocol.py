@@ -8,10 +8,10 @@ one. The keeper keeps its word, the owner owns, the leveller makes copies level,
 agree on the view and the roll says who should be in it.
 """
 
+from math import inf
 from random import Random
 
 from shoal.core.machine import PeerId
-from shoal.table.batches import Batch
 from shoal.table.messages import Ballot, Birth, View, Voter
 from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
@@ -58,8 +58,6 @@ class Replica:
         self.seat = Seat(me, start, table, rng, units or len(table.opened))
         self.seat.now = self.seat.began = now
         table.opened[:] = [False] * len(table.opened)
-        table.closed = self._closed
-        self._fresh: list[Batch] = []
         if remains.views:
             self.seat.seated(remains.views)
             if self.seat.number > 1:
@@ -70,6 +68,7 @@ class Replica:
         self._leveller = Leveller(self.seat)
         learn = self._leveller.learn
         self.owner = Owner(self.seat, self.keeper, learn, self._flush)
+        table.closed = self.owner.rounds.add
         self._leveller.owner = self.owner
         self._decrees = Decrees(self.seat, self.keeper, self._adopt)
         self.roll = Roll(
@@ -78,7 +77,7 @@ class Replica:
             replicas=replicas,
         )
         self.sexton = Sexton(self.seat, self.owner)
-        self.deadline = self._look_around_at = now
+        self.deadline = self._tick_at = self._look_around_at = now
         if founding and not remains.views:
             self._adopt(self.roll.founder())
 
@@ -107,7 +106,7 @@ class Replica:
         """Own nothing any more that others can own; the copies stay."""
         self.seat.now = now
         self.owner.giver.leaving = True
-        self.deadline = self._look_around_at = now
+        self._tick_at = self._look_around_at = now
         return self._done()
 
     def want(self, unit: int) -> None:
@@ -135,7 +134,7 @@ class Replica:
         self.seat.now = now
         if peer != peer_of(self.seat.me):
             self.seat.alive.pop(peer, None)
-            self.deadline = self._look_around_at = now
+            self._tick_at = self._look_around_at = now
             self.seat.emit(Rerouted())
         return self._done()
 
@@ -174,7 +173,13 @@ class Replica:
     def wake(self, now: float) -> Effects:
         """See what is late, or to be done."""
         self.seat.now = now
-        self.deadline = now + TICK_S
+        if now >= self._tick_at:
+            self._tick()
+        return self._done()
+
+    def _tick(self) -> None:
+        now = self.seat.now
+        self._tick_at = now + TICK_S
         self._flush()
         self.roll.tick()
         if self.seat.views:
@@ -188,7 +193,6 @@ class Replica:
                 self._leveller.look_around()
         if self.roll.left and not self.owner.holdings:
             self.seat.emit(Departed())
-        return self._done()
 
     def flush(self, now: float) -> Effects:
         """A turn is over: what it read and changed goes to the replicas."""
@@ -197,21 +201,32 @@ class Replica:
 
     def _done(self) -> Effects:
         """Nothing is left unsaid, not even to ourselves."""
-        self._flush()
+        self._go_on()
         while self.seat.to_myself:
             self._hear(self.seat.me, self.seat.to_myself.popleft())
-            self._flush()
+            self._go_on()
+        self.deadline = min(self._tick_at, self._close_at(), self.owner.rounds.deadline)
         return self.seat.take_effects()
 
-    def _closed(self, batch: Batch) -> None:
-        if batch.units:
-            self._fresh.append(batch)
+    def _go_on(self) -> None:
+        """What was read and changed goes to the replicas, and to our own disk."""
+        table, rounds = self.seat.table, self.owner.rounds
+        if table.shared and self.seat.now >= self._close_at():
+            table.close_batch()
+        rounds.go_on()
+
+    def _close_at(self) -> float:
+        """When the open batch is to be closed."""
+        table = self.seat.table
+        if table.urgent:
+            return 0.0
+        return self.owner.rounds.free_at(changes=table.changing) if table.open_ else inf
 
     def _flush(self) -> None:
+        """What was read and changed so far goes to the replicas now."""
         if self.seat.table.shared:
             self.seat.table.close_batch()
-        while self._fresh:
-            self.owner.rounds.begin(self._fresh.pop(0))
+        self.owner.rounds.begin()
 
     def _taken(self, unit: int, ballot: Ballot) -> None:
         self.owner.taken(unit, ballot)

@@ -3,12 +3,18 @@
 A batch is safe when enough replicas of each unit that it read or changed have answered
 it, and every batch before it that touched one of those is safe. So it is all the same
 which answer comes first, and one unit without a majority holds up no other.
+
+One round is under way at a time, as long as it is quick: what comes meanwhile goes
+together in the next. Many who ask at once share the price of a round so, of which most
+is not what is in it, and whoever asks alone waits for nobody.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from shoal.table.batches import Batch
+from shoal.table.ledger import SHARED_BATCH_BYTES
 from shoal.table.messages import UNIT_BITS, Entry, Group, Record, Voter
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding, Kind, decided
@@ -34,11 +40,16 @@ UNKNOWN = "UNKNOWN the outcome: its replicas have not all answered; read it agai
 LOST = "UNKNOWN the outcome: another peer owns it now; read it again"
 
 
+# A round that takes longer than this is waited for no more before the next.
+LINGER_S = 0.01
+
+
 @dataclass(slots=True, eq=False)
 class Round:
-    """A batch that others are asked to keep."""
+    """Batches that others are asked to keep."""
 
-    batch: Batch
+    ticket: int  # The last of its batches.
+    batches: list[Batch]
     needs: dict[Kind, dict[int, Holding]]
     after: dict[int, None]  # Batches before it that must be safe.
     began: float
@@ -48,6 +59,21 @@ class Round:
     decided: bool = False
     trimmed: bool = False  # It is about less than it was.
     passed_on: dict[int, None] = field(default_factory=dict)  # To a later batch.
+
+    @property
+    def changes(self) -> bool:
+        """Does it do more than read?"""
+        return any(each.items for each in self.batches)
+
+    @property
+    def kept(self) -> bool:
+        """Has our own disk kept it?"""
+        return all(each.kept for each in self.batches if each.items)
+
+    @property
+    def own(self) -> list[Group]:
+        """Changes that others are to keep."""
+        return [group for each in self.batches for group in each.own]
 
     def drop(self, unit: int) -> Holding | None:
         """It is about that unit no more; under which tenure it was, if so."""
@@ -70,7 +96,10 @@ class Rounds:
         self._rounds: dict[int, Round] = {}
         self._trailing: dict[int, Round] = {}
         self._last: dict[int, int] = {}  # Of each unit.
+        self._fresh: list[Batch] = []  # Not begun yet.
         self._unborn: dict[int, None] = {}  # Waited for, and not begun yet.
+        # The last that is waited for before the next: does it change anything?
+        self._ahead: dict[bool, Round] = {}
 
     def touching(self, unit: int) -> bool:
         """Is any under way for that unit?"""
@@ -78,27 +107,70 @@ class Rounds:
 
     # Beginning
 
-    def begin(self, batch: Batch) -> None:
-        """Ask the replicas of all that it read and changed."""
+    def add(self, batch: Batch) -> None:
+        """Ask the replicas of all that it read and changed, soon."""
+        if batch.units:
+            self._fresh.append(batch)
+
+    def free_at(self, *, changes: bool) -> float:
+        """When a round may begin: at once, if none of the kind is under way.
+
+        What only reads does not wait for what waits for disks.
+        """
+        ahead = self._ahead.get(changes)
+        return ahead.began + LINGER_S if ahead and not ahead.decided else 0.0
+
+    @property
+    def deadline(self) -> float:
+        """When what is not begun yet is to begin."""
+        if not self._fresh:
+            return inf
+        return self.free_at(changes=any(each.items for each in self._fresh))
+
+    def go_on(self) -> None:
+        """Begin what need not wait for what is under way."""
+        if self._seat.now >= self.deadline:
+            self.begin()
+
+    def begin(self) -> None:
+        """Begin all that is not begun yet."""
+        while self._fresh:
+            weight, batches = 0, list[Batch]()
+            while self._fresh and weight < SHARED_BATCH_BYTES:
+                batches.append(self._fresh.pop(0))
+                weight += batches[-1].weight
+            self._begin(batches)
+
+    def _begin(self, batches: list[Batch]) -> None:
         needs: dict[Kind, dict[int, Holding]] = {}
-        for unit in batch.units:
-            holding = self._holdings.get(unit)
-            if holding is None or not holding.serving:
-                self._table.fail(batch, LOST)
-            else:
-                needs.setdefault(holding.kind, {})[unit] = holding
-        now, ticket = self._seat.now, batch.ticket
-        self._unborn.pop(ticket, None)
+        for batch in batches:
+            for unit in batch.units:
+                holding = self._holdings.get(unit)
+                if holding is None or not holding.serving:
+                    self._table.fail(batch, LOST)
+                else:
+                    needs.setdefault(holding.kind, {})[unit] = holding
+        now, ticket = self._seat.now, batches[-1].ticket
+        self._bear(batches)
         units = [unit for kind in needs.values() for unit in kind]
         after = {self._last[unit]: None for unit in units if unit in self._last}
         earlier = {each: None for each in after if each in self._rounds}
         self._last.update(dict.fromkeys(units, ticket))
-        round_ = Round(batch, needs, earlier, now, now + RESEND_S)
-        self._rounds[ticket] = round_
-        if not batch.items:
+        round_ = Round(ticket, batches, needs, earlier, now, now + RESEND_S)
+        self._rounds[ticket] = self._ahead[round_.changes] = round_
+        if round_.kept:
             round_.acked[self._seat.me] = None
         self._send(round_, self._asked(round_))
         self._look(round_)
+
+    def _bear(self, batches: list[Batch]) -> None:
+        """Who waits for one of these waits for the round that they are in."""
+        for batch in batches:
+            if batch.ticket in self._unborn:
+                del self._unborn[batch.ticket]
+                for each in self._rounds.values():
+                    if batch.ticket in each.after:
+                        each.after[batches[-1].ticket] = None
 
     def _asked(self, round_: Round) -> list[Voter]:
         """All who have not answered."""
@@ -117,8 +189,7 @@ class Rounds:
                 continue
             if kinds not in made:
                 shares = self._shares(round_, kinds)
-                start, ticket = self._seat.start, round_.batch.ticket
-                made[kinds] = say.Accept(start, ticket, shares)
+                made[kinds] = say.Accept(self._seat.start, round_.ticket, shares)
             self._seat.say(voter, made[kinds])
 
     def _stand(self, round_: Round, kinds: tuple[Kind, ...]) -> bool:
@@ -146,7 +217,7 @@ class Rounds:
                 share.units.append(unit)
                 of_unit[unit] = share
         whole = not round_.trimmed and len(kinds) == len(round_.needs)
-        for group in round_.batch.own:
+        for group in round_.own:
             if whole and (share := shares.get(id(group.ballot))):
                 share.groups.append(group)
             else:
@@ -171,13 +242,13 @@ class Rounds:
     def kept(self) -> None:
         """Our disk has kept more."""
         for round_ in list(self._rounds.values()):
-            if round_.batch.kept and self._seat.me not in round_.acked:
+            if self._seat.me not in round_.acked and round_.kept:
                 round_.acked[self._seat.me] = None
                 self._look(round_)
 
     def _look(self, round_: Round) -> None:
         """Is it safe now, and what waited for it?"""
-        if round_.batch.ticket not in self._rounds:
+        if round_.ticket not in self._rounds:
             return
         if not round_.decided:
             round_.decided = self._enough(round_)
@@ -190,7 +261,7 @@ class Rounds:
         Two may wait for each other: what a renewed tenure says again is in a batch
         that touches other units of the one it was said in first.
         """
-        seen, ahead = {round_.batch.ticket: None}, list(round_.after)
+        seen, ahead = {round_.ticket: None}, list(round_.after)
         while ahead:
             ticket = ahead.pop()
             if ticket in self._unborn:
@@ -204,7 +275,7 @@ class Rounds:
         return False
 
     def _enough(self, round_: Round) -> bool:
-        if round_.batch.items and not (round_.needs or round_.batch.kept):
+        if not (round_.needs or round_.kept):
             return False
         for kind in round_.needs:
             if not decided(kind, round_.acked) or self._other_missing(kind, round_):
@@ -223,10 +294,11 @@ class Rounds:
         return False
 
     def _settle(self, round_: Round) -> None:
-        ticket = round_.batch.ticket
+        ticket = round_.ticket
         del self._rounds[ticket]
-        self._table.settle(round_.batch)
-        if round_.batch.own and self._asked(round_):
+        for batch in round_.batches:
+            self._table.settle(batch)
+        if round_.own and self._asked(round_):
             self._trailing[ticket] = round_
         for later in list(self._rounds.values()):
             if ticket in later.after:
@@ -240,7 +312,7 @@ class Rounds:
         for round_ in self._rounds.values():
             if round_.drop(unit):
                 waiting.append(round_)
-                for group in round_.batch.own:
+                for group in round_.own:
                     keys |= {
                         r[1]: None for r in group.records if r[0] >> UNIT_BITS == unit
                     }
@@ -262,16 +334,19 @@ class Rounds:
         """Somebody else owns it: nobody knows what became of what is under way."""
         for round_ in list(self._rounds.values()):
             if round_.drop(unit) or unit in round_.passed_on:
-                self._table.fail(round_.batch, LOST)
+                self._fail(round_, LOST)
                 self._look(round_)
 
     def void(self) -> None:
         """Our disk has refused batches: they are nobody's any more."""
-        self._rounds = {
-            ticket: each
-            for ticket, each in self._rounds.items()
-            if ticket in self._table.pending
-        }
+        pending = self._table.pending
+        self._fresh = [each for each in self._fresh if each.ticket in pending]
+        for ticket, round_ in list(self._rounds.items()):
+            round_.batches = [b for b in round_.batches if b.ticket in pending]
+            if round_.batches:
+                self._look(round_)
+            else:
+                del self._rounds[ticket]
         self._unborn.clear()
 
     def sealed(self, holding: Holding) -> None:
@@ -301,12 +376,16 @@ class Rounds:
             self._send(round_, silent)
             self._look(round_)
             if now > round_.began + PATIENCE_S and self._waited_for(round_):
-                self._table.fail(round_.batch, UNKNOWN)
+                self._fail(round_, UNKNOWN)
         self._compare_late_ones()
 
     def _waited_for(self, round_: Round) -> bool:
-        ticket = round_.batch.ticket
-        return ticket in self._rounds and self._table.fate(ticket) is None
+        fates = [self._table.fate(each.ticket) for each in round_.batches]
+        return round_.ticket in self._rounds and None in fates
+
+    def _fail(self, round_: Round, why: str) -> None:
+        for batch in round_.batches:
+            self._table.fail(batch, why)
 
     def _compare_late_ones(self) -> None:
         for ticket, round_ in list(self._trailing.items()):

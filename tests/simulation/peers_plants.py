@@ -21,7 +21,8 @@ from shoal.table.replication.holdings import Holding
 from shoal.table.replication.keeper import Keeper
 from shoal.table.replication.owner import Owner
 from shoal.table.replication.protocol import Replica
-from shoal.table.replication.rounds import Round, Rounds
+from shoal.table.replication.round import Round
+from shoal.table.replication.rounds import Rounds
 from shoal.table.replication.seat import Seat
 from shoal.table.replication.views import Circle
 from tests.simulation import peers_properties as hold
@@ -266,15 +267,15 @@ def a_lost_log_leaves_the_same_voter(patch: pytest.MonkeyPatch) -> None:
 
 def kept_is_what_others_have_answered(patch: pytest.MonkeyPatch) -> None:
     """The owner's own disk is not waited for, and counts."""
-    honest = Rounds.begin
+    honest = Rounds._begin
 
-    def begin(self: Rounds, batch: Batch) -> None:
-        honest(self, batch)
-        if round_ := self._rounds.get(batch.ticket):
+    def begin(self: Rounds, batches: list[Batch]) -> None:
+        honest(self, batches)
+        if round_ := self._rounds.get(batches[-1].ticket):
             round_.acked[self._seat.me] = None
             self._look(round_)
 
-    patch.setattr(Rounds, "begin", begin)
+    patch.setattr(Rounds, "_begin", begin)
 
 
 ONE, MOVING, TWO, FULL = hold.PEERS_PROPERTIES

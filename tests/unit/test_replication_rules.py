@@ -85,12 +85,14 @@ def test_what_was_passed_on_fails_with_what_it_was_passed_to() -> None:
     table.put(KEY, b"v")
     first = table.close_batch()
     assert first
-    rounds.begin(first)
+    rounds.add(first)
+    rounds.begin()
     own(2)
     rounds.resume(UNIT)
     second = table.close_batch()
     assert second
-    rounds.begin(second)
+    rounds.add(second)
+    rounds.begin()
     assert table.fate(first.ticket) is None
     del holdings[UNIT]
     rounds.lose(UNIT)

@@ -75,9 +75,9 @@ class Ledger:
         return bool(self._records or self._open.items)
 
     @property
-    def open_(self) -> bool:
-        """Is anything in the open batch?"""
-        return bool(self._records or self._open.items or self._open.units)
+    def empty(self) -> bool:
+        """Is nothing in the open batch?"""
+        return not (self._records or self._open.items or self._open.units)
 
     @property
     def urgent(self) -> bool:

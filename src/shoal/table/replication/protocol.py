@@ -211,16 +211,18 @@ class Replica:
     def _go_on(self) -> None:
         """What was read and changed goes to the replicas, and to our own disk."""
         table, rounds = self.seat.table, self.owner.rounds
-        if table.shared and self.seat.now >= self._close_at():
+        if self.seat.now >= self._close_at():
             table.close_batch()
         rounds.go_on()
 
     def _close_at(self) -> float:
         """When the open batch is to be closed."""
         table = self.seat.table
+        if not table.shared or table.empty:
+            return inf
         if table.urgent:
             return 0.0
-        return self.owner.rounds.free_at(changes=table.changing) if table.open_ else inf
+        return self.owner.rounds.free_at(changes=table.changing)
 
     def _flush(self) -> None:
         """What was read and changed so far goes to the replicas now."""

@@ -10,18 +10,16 @@ is not what is in it, and whoever asks alone waits for nobody.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from math import inf
 
 from shoal.table.batches import Batch
 from shoal.table.ledger import SHARED_BATCH_BYTES
-from shoal.table.messages import UNIT_BITS, Entry, Group, Record, Voter
+from shoal.table.messages import UNIT_BITS, Entry, Voter
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding, Kind, decided
+from shoal.table.replication.round import RESEND_S, Round, asks
 from shoal.table.replication.seat import Seat
 
-# Asked again after so long: a link that broke has lost it.
-RESEND_S = 0.3
 LONGEST_RESEND_S = 2.0
 
 # So many at once are sent again to one replica.
@@ -39,51 +37,8 @@ LAG_S = 1.0
 UNKNOWN = "UNKNOWN the outcome: its replicas have not all answered; read it again"
 LOST = "UNKNOWN the outcome: another peer owns it now; read it again"
 
-
 # A round that takes longer than this is waited for no more before the next.
 LINGER_S = 0.01
-
-
-@dataclass(slots=True, eq=False)
-class Round:
-    """Batches that others are asked to keep."""
-
-    ticket: int  # The last of its batches.
-    batches: list[Batch]
-    needs: dict[Kind, dict[int, Holding]]
-    after: dict[int, None]  # Batches before it that must be safe.
-    began: float
-    resend_at: float
-    rest_s: float = RESEND_S
-    acked: dict[Voter, None] = field(default_factory=dict)
-    decided: bool = False
-    trimmed: bool = False  # It is about less than it was.
-    passed_on: dict[int, None] = field(default_factory=dict)  # To a later batch.
-
-    @property
-    def changes(self) -> bool:
-        """Does it do more than read?"""
-        return any(each.items for each in self.batches)
-
-    @property
-    def kept(self) -> bool:
-        """Has our own disk kept it?"""
-        return all(each.kept for each in self.batches if each.items)
-
-    @property
-    def own(self) -> list[Group]:
-        """Changes that others are to keep."""
-        return [group for each in self.batches for group in each.own]
-
-    def drop(self, unit: int) -> Holding | None:
-        """It is about that unit no more; under which tenure it was, if so."""
-        for kind, units in list(self.needs.items()):
-            if holding := units.pop(unit, None):
-                self.trimmed = True
-                if not units:
-                    del self.needs[kind]
-                return holding
-        return None
 
 
 class Rounds:
@@ -100,6 +55,8 @@ class Rounds:
         self._unborn: dict[int, None] = {}  # Waited for, and not begun yet.
         # The last that is waited for before the next: does it change anything?
         self._ahead: dict[bool, Round] = {}
+        self._thrifty: dict[int, Round] = {}  # Not all were asked.
+        self._slow: dict[Voter, None] = {}  # Who let us wait.
 
     def touching(self, unit: int) -> bool:
         """Is any under way for that unit?"""
@@ -122,15 +79,19 @@ class Rounds:
 
     @property
     def deadline(self) -> float:
-        """When what is not begun yet is to begin."""
-        if not self._fresh:
-            return inf
-        return self.free_at(changes=any(each.items for each in self._fresh))
+        """When something is to be done."""
+        at = inf
+        if self._fresh:
+            at = self.free_at(changes=any(each.items for each in self._fresh))
+        for round_ in self._thrifty.values():
+            return min(at, round_.began + LINGER_S)
+        return at
 
     def go_on(self) -> None:
         """Begin what need not wait for what is under way."""
         if self._seat.now >= self.deadline:
             self.begin()
+            self._ask_the_others()
 
     def begin(self) -> None:
         """Begin all that is not begun yet."""
@@ -160,8 +121,39 @@ class Rounds:
         self._rounds[ticket] = self._ahead[round_.changes] = round_
         if round_.kept:
             round_.acked[self._seat.me] = None
-        self._send(round_, self._asked(round_))
+        asked = self._asked(round_)
+        few = self._few(round_, asked)
+        self._send(round_, few or asked)
         self._look(round_)
+        if len(few) < len(asked) and ticket in self._rounds:
+            self._thrifty[ticket] = round_
+
+    def _few(self, round_: Round, asked: list[Voter]) -> list[Voter]:
+        """So many of them as suffice for what only reads: others are spared it."""
+        if round_.changes:
+            return asked
+        few, by = list[Voter](), dict(round_.acked)
+        for voter in sorted(asked, key=self._slow.__contains__):
+            if not self._seat.sees(voter):
+                continue
+            if any(
+                asks(kind, voter) and not self._decides(kind, by, round_.began)
+                for kind in round_.needs
+            ):
+                by[voter] = None
+                few.append(voter)
+        return few
+
+    def _ask_the_others(self) -> None:
+        """Those who were asked have had their time."""
+        for ticket, round_ in list(self._thrifty.items()):
+            if self._seat.now < round_.began + LINGER_S:
+                return
+            del self._thrifty[ticket]
+            asked = self._asked(round_)
+            few = self._few(round_, asked)
+            self._slow |= dict.fromkeys(few)
+            self._send(round_, [each for each in asked if each not in few])
 
     def _bear(self, batches: list[Batch]) -> None:
         """Who waits for one of these waits for the round that they are in."""
@@ -184,11 +176,11 @@ class Rounds:
         """What is the same for several is made, and encoded, once."""
         made: dict[tuple[Kind, ...], say.Accept] = {}
         for voter in voters:
-            kinds = tuple(kind for kind in round_.needs if _asks(kind, voter))
+            kinds = tuple(kind for kind in round_.needs if asks(kind, voter))
             if not self._stand(round_, kinds):
                 continue
             if kinds not in made:
-                shares = self._shares(round_, kinds)
+                shares = round_.shares(kinds)
                 made[kinds] = say.Accept(self._seat.start, round_.ticket, shares)
             self._seat.say(voter, made[kinds])
 
@@ -205,25 +197,6 @@ class Rounds:
             for unit, holding in round_.needs[kind].items()
         )
 
-    def _shares(self, round_: Round, kinds: tuple[Kind, ...]) -> list[say.Share]:
-        shares: dict[int, say.Share] = {}
-        of_unit: dict[int, say.Share] = {}
-        for kind in kinds:
-            for unit, holding in round_.needs[kind].items():
-                ballot = holding.ballot
-                share = shares.get(id(ballot))
-                if share is None:
-                    share = shares[id(ballot)] = say.Share(ballot, [], [])
-                share.units.append(unit)
-                of_unit[unit] = share
-        whole = not round_.trimmed and len(kinds) == len(round_.needs)
-        for group in round_.own:
-            if whole and (share := shares.get(id(group.ballot))):
-                share.groups.append(group)
-            else:
-                _divide(group, of_unit)
-        return list(shares.values())
-
     # Answers
 
     def accepted(self, voter: Voter, accepted: say.Accepted) -> None:
@@ -231,6 +204,7 @@ class Rounds:
         number = accepted.round
         if accepted.start != self._seat.start:
             return
+        self._slow.pop(voter, None)
         if trailing := self._trailing.get(number):
             trailing.acked[voter] = None
             if not self._asked(trailing):
@@ -277,25 +251,26 @@ class Rounds:
     def _enough(self, round_: Round) -> bool:
         if not (round_.needs or round_.kept):
             return False
-        for kind in round_.needs:
-            if not decided(kind, round_.acked) or self._other_missing(kind, round_):
-                return False
-        return True
+        return all(
+            self._decides(kind, round_.acked, round_.began) for kind in round_.needs
+        )
 
-    def _other_missing(self, kind: Kind, round_: Round) -> bool:
-        """Of two, does one that is there not have it yet?"""
-        if self._seat.now > round_.began + BOTH_S:
+    def _decides(self, kind: Kind, by: dict[Voter, None], began: float) -> bool:
+        """Are these enough? Of two both, while both are there."""
+        if not decided(kind, by):
             return False
-        for circle in kind:
-            if circle and len(circle.voters) == 2:
-                missing = [each for each in circle.voters if each not in round_.acked]
-                if any(self._seat.sees(voter) for voter in missing):
-                    return True
-        return False
+        late = self._seat.now > began + BOTH_S
+        return late or not any(
+            circle
+            and len(circle.voters) == 2
+            and any(v not in by and self._seat.sees(v) for v in circle.voters)
+            for circle in kind
+        )
 
     def _settle(self, round_: Round) -> None:
         ticket = round_.ticket
         del self._rounds[ticket]
+        self._thrifty.pop(ticket, None)
         for batch in round_.batches:
             self._table.settle(batch)
         if round_.own and self._asked(round_):
@@ -347,6 +322,7 @@ class Rounds:
                 self._look(round_)
             else:
                 del self._rounds[ticket]
+                self._thrifty.pop(ticket, None)
         self._unborn.clear()
 
     def sealed(self, holding: Holding) -> None:
@@ -398,19 +374,3 @@ class Rounds:
                     if holding := self._holdings.get(unit):
                         for voter in late:
                             holding.level.pop(voter, None)
-
-
-def _asks(kind: Kind, voter: Voter) -> bool:
-    old, new = kind
-    return voter in new.voters or bool(old and voter in old.voters)
-
-
-def _divide(group: Group, of_unit: dict[int, say.Share]) -> None:
-    """Give each share the records of its units."""
-    records: dict[int, list[Record]] = {}
-    for record in group.records:
-        if share := of_unit.get(record[0] >> UNIT_BITS):
-            records.setdefault(id(share), []).append(record)
-    for share in {id(each): each for each in of_unit.values()}.values():
-        if inside := records.get(id(share)):
-            share.groups.append(Group(group.ballot, inside))

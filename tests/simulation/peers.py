@@ -21,6 +21,7 @@ from shoal.table.committer import Committer, Job
 from shoal.table.messages import UNIT_BITS, Ballot, View
 from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
+from shoal.table.replication import rounds
 from shoal.table.replication.facts import Fact, Viewed
 from shoal.table.replication.holdings import Holding
 from shoal.table.replication.messages import Purge, Said
@@ -80,6 +81,7 @@ class Life:
             units=UNITS,
         )
         sea.founded = True
+        self.replica.owner.rounds.linger_s = sea.linger_s
         self.table.voter, self.table.replica = self.replica.seat.me, self.replica
         self._heard = list(self.replica.owner.heard)
         sea.witness.woke(self.replica)
@@ -249,6 +251,7 @@ class Sea(Noticing[Said, Fact]):
         self.echo_s = 2.0  # What comes twice comes again within that.
         self.disk_s = 0.01  # A disk takes twice as long at most.
         self.purging_s = purging_s
+        self.linger_s = rounds.LINGER_S
         self.grace_s = 600.0  # A silent member is let go after so long.
         self.witness = Witness()
         self.founded = False

@@ -279,7 +279,7 @@ def kept_is_what_others_have_answered(patch: pytest.MonkeyPatch) -> None:
 
 
 ONE, MOVING, TWO, FULL = hold.PEERS_PROPERTIES
-RIVALS, CUT, AGAIN, _ = weather.PEERS_WEATHER
+RIVALS, CROWDS, CUT, AGAIN, _ = weather.PEERS_WEATHER
 
 # Each fault with the properties that must find it.
 PEERS_PLANTS: list[tuple[Plant, list[Property]]] = [

@@ -48,6 +48,29 @@ def rivals_take_from_each_other(seed: int) -> None:
     expect_all_well(clients)
 
 
+def crowds_share_rounds(seed: int) -> None:
+    """What many ask at once is told together, while tenures and views change."""
+    weather = STORMY if seed % 3 else SLOW
+    sea = Sea(seed, 2 + seed % 3, weather, purging_s=0.5)
+    clients, rng = Clients(sea, 6, lending=True), sea.rng
+    settle(sea)
+    sea.loss, sea.disk_s = rng.choice([0, 0.1]), rng.choice([0.01, 0.1, 0.3])
+    sea.linger_s = rng.choice([0.1, 1.0])
+    for turn in range(40):
+        for _ in range(rng.randint(1, 16)):
+            clients.act(rng.randrange(16))
+            sea.run(rng.uniform(0, 0.01))
+        sea.run(rng.uniform(0, 0.1))
+        if rng.random() < 0.2 and (live := list(sea.lives.values())):
+            rng.choice(live).grab(slot_of(rng.choice(clients.keys)) >> UNIT_BITS)
+        if turn == 20 and len(sea.names) < 4:
+            sea.add()
+        if turn % 4 == 0:
+            misfortune(sea)
+    end_faults(sea)
+    expect_all_well(clients)
+
+
 def who_is_cut_off_is_obeyed_no_more(seed: int) -> None:
     """An owner that others do not hear is asked on, while another takes its unit."""
     sea = Sea(seed, 3 + 2 * (seed % 2), STORMY if seed % 3 else SLOW)
@@ -115,6 +138,7 @@ def other_replicas(count: int, view: View) -> View:
 
 PEERS_WEATHER: list[Property] = [
     rivals_take_from_each_other,
+    crowds_share_rounds,
     who_is_cut_off_is_obeyed_no_more,
     owners_start_again_and_again,
     everybody_proposes,

@@ -300,3 +300,20 @@ class Said(Struct, frozen=True, array_like=True):
 
     voter: Name
     message: Message
+
+
+def number_of(message: Message) -> int | None:
+    """The view that a message belongs to, if it must be ours."""
+    match message:
+        case Accept(_, _, shares):
+            return shares[0].ballot.view if shares else None
+        case Canvass(number) | Pledged(number) | Aye(number):
+            return number - 1
+        case Motion(ballot):
+            return ballot.view - 1
+        case Accepted() | Nay() | Moved() | AskMoved():
+            return None
+        case Enrol() | AskViews() | Views():
+            return None
+        case _:
+            return message.ballot.view

@@ -234,7 +234,7 @@ class Replica:
         self.owner.taken(unit, ballot)
 
     def _hear(self, voter: Voter, message: say.Message) -> None:
-        number = number_of(message)
+        number = say.number_of(message)
         if number is not None and number != self.seat.number:
             self._differ(voter, number)
             return
@@ -383,20 +383,3 @@ class Replica:
             ours = unit >= self.seat.units or unit in self.owner.holdings
             if not ours and self.seat.me not in self.seat.new(unit).voters:
                 self.seat.table.forget(unit)
-
-
-def number_of(message: say.Message) -> int | None:
-    """The view that a message belongs to, if it must be ours."""
-    match message:
-        case say.Accept(_, _, shares):
-            return shares[0].ballot.view if shares else None
-        case say.Canvass(number) | say.Pledged(number) | say.Aye(number):
-            return number - 1
-        case say.Motion(ballot):
-            return ballot.view - 1
-        case say.Accepted() | say.Nay() | say.Moved() | say.AskMoved():
-            return None
-        case say.Enrol() | say.AskViews() | say.Views():
-            return None
-        case _:
-            return message.ballot.view

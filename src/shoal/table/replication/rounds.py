@@ -57,6 +57,7 @@ class Rounds:
         self._ahead: dict[bool, Round] = {}
         self._thrifty: dict[int, Round] = {}  # Not all were asked.
         self._slow: dict[Voter, None] = {}  # Who let us wait.
+        self.linger_s = LINGER_S
 
     def touching(self, unit: int) -> bool:
         """Is any under way for that unit?"""
@@ -75,7 +76,7 @@ class Rounds:
         What only reads does not wait for what waits for disks.
         """
         ahead = self._ahead.get(changes)
-        return ahead.began + LINGER_S if ahead and not ahead.decided else 0.0
+        return ahead.began + self.linger_s if ahead and not ahead.decided else 0.0
 
     @property
     def deadline(self) -> float:
@@ -84,7 +85,7 @@ class Rounds:
         if self._fresh:
             at = self.free_at(changes=any(each.items for each in self._fresh))
         for round_ in self._thrifty.values():
-            return min(at, round_.began + LINGER_S)
+            return min(at, round_.began + self.linger_s)
         return at
 
     def go_on(self) -> None:
@@ -147,7 +148,7 @@ class Rounds:
     def _ask_the_others(self) -> None:
         """Those who were asked have had their time."""
         for ticket, round_ in list(self._thrifty.items()):
-            if self._seat.now < round_.began + LINGER_S:
+            if self._seat.now < round_.began + self.linger_s:
                 return
             del self._thrifty[ticket]
             asked = self._asked(round_)

@@ -20,6 +20,9 @@ from shoal.table.storage import Storage
 
 Lane = Literal["log", "checkpoint"]
 
+# What is less takes a disk no longer than a few lines do.
+SMALL_BYTES = 64 << 10
+
 
 class Audience(Protocol):
     """Who is told what became of batches."""
@@ -39,6 +42,7 @@ class Job:
     run: Callable[[], None]
     done: Callable[[], None]
     full: Callable[[NoSpace], None]
+    small: bool = False  # A good disk is done with it at once.
 
 
 @dataclass(slots=True)
@@ -136,8 +140,9 @@ class Committer:
             return None
         items = [item for batch in batches for item in batch.items]
         commit = partial(self._storage.commit, items, sync=self._sync)
-        last = batches[-1].ticket
-        return Job("log", commit, partial(self._settle, last), self._refuse)
+        settle = partial(self._settle, batches[-1].ticket)
+        small = sum(batch.weight for batch in batches) < SMALL_BYTES
+        return Job("log", commit, settle, self._refuse, small)
 
     def _settle(self, ticket: int) -> None:
         self._safe = ticket

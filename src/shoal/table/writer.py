@@ -1,7 +1,11 @@
-"""Threads that wait for the disk, so that the loop does not.
+"""Who waits for the disk: a thread, or for a quick disk the loop itself.
 
 One job at a time, in the order they were given. A pool of threads does the same for
 twice the price: of a commit of ten changes it takes more than the changes themselves.
+
+To wake a thread and be woken by it takes longer than a good disk does, so a small job
+is done where we are, as long as the disk is quick. Once it was not, threads wait for it
+until it has been quick for a while: it holds the loop up once, not again and again.
 """
 
 import asyncio
@@ -10,14 +14,40 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
+from time import perf_counter
+from typing import NamedTuple
 
 from shoal.table.committer import Committer, Job, Lane
 
 # A full disk is not tried again at once, unless somebody asks for something.
 REST_S = 0.1
 
+# A disk is quick if it takes no longer than that, and trusted to be when it has been so
+# for so long.
+QUICK_S = 0.002
+DISTRUST_S = 5.0
+
+
+class Outcome(NamedTuple):
+    """What came of a job."""
+
+    error: BaseException | None
+    took_s: float
+
+
 Run = Callable[[], None]
-Done = Callable[[BaseException | None], None]
+Done = Callable[[Outcome], None]
+
+
+def outcome(run: Run) -> Outcome:
+    """Run it, whatever comes of it."""
+    began = perf_counter()
+    error: BaseException | None = None
+    try:
+        run()
+    except BaseException as caught:
+        error = caught
+    return Outcome(error, perf_counter() - began)
 
 
 class Writer:
@@ -41,13 +71,9 @@ class Writer:
     def _work(self) -> None:
         while job := self._jobs.get():
             run, done = job
-            error: BaseException | None = None
-            try:
-                run()
-            except BaseException as caught:
-                error = caught
+            came = outcome(run)
             with suppress(RuntimeError):  # The loop is closed: nobody is told.
-                self._loop.call_soon_threadsafe(done, error)
+                self._loop.call_soon_threadsafe(done, came)
 
 
 class Scribe:
@@ -61,6 +87,7 @@ class Scribe:
             "log": Writer(f"{name}-log"),
             "checkpoint": Writer(f"{name}-checkpoint"),
         }
+        self._trusted_from = 0.0
         self._due = False  # A look for changes is due at the end of this turn.
         self._idle: asyncio.Future[None] = self._loop.create_future()
 
@@ -76,7 +103,11 @@ class Scribe:
         if self._idle.done():
             return
         for job in self._committer.due():
-            self._writers[job.lane].give(job.run, partial(self._done, job))
+            done = partial(self._done, job)
+            if job.small and self._loop.time() >= self._trusted_from:
+                self._loop.call_soon(done, outcome(job.run))
+            else:
+                self._writers[job.lane].give(job.run, done)
         if self._committer.ended:
             self._idle.set_result(None)
 
@@ -88,9 +119,11 @@ class Scribe:
         for writer in self._writers.values():
             writer.end()
 
-    def _done(self, job: Job, error: BaseException | None) -> None:
-        self._committer.done(job, error)
-        if error and not self._committer.ended:
+    def _done(self, job: Job, came: Outcome) -> None:
+        if job.small and came.took_s > QUICK_S:
+            self._trusted_from = self._loop.time() + DISTRUST_S
+        self._committer.done(job, came.error)
+        if came.error and not self._committer.ended:
             self._loop.call_later(REST_S, self.look)
         else:
             self.look()

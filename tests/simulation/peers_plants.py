@@ -258,6 +258,17 @@ def renewed_without_asking_who_came_between(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Holding, "undisturbed", undisturbed)
 
 
+def told_in_another_tenure_than_done(patch: pytest.MonkeyPatch) -> None:
+    honest = Owner.claim
+
+    def claim(self: Owner, units: Iterable[int]) -> None:
+        flush, self._flush = self._flush, lambda: None
+        honest(self, units)
+        self._flush = flush
+
+    patch.setattr(Owner, "claim", claim)
+
+
 def a_lost_log_leaves_the_same_voter(patch: pytest.MonkeyPatch) -> None:
     def voter_of(peer: str, _: int) -> Voter:
         return Voter(f"{peer}~1")
@@ -304,6 +315,7 @@ PEERS_PLANTS: list[tuple[Plant, list[Property]]] = [
     (a_change_refused_is_called_not_done, [TWO]),
     (what_is_on_its_way_is_not_said_again, [MOVING]),
     (a_lost_unit_s_changes_count, [TWO]),
+    (told_in_another_tenure_than_done, [CROWDS]),
     (renewed_without_asking_who_came_between, [CUT]),
     (a_lost_log_leaves_the_same_voter, [MOVING]),
     (kept_is_what_others_have_answered, [RIVALS]),

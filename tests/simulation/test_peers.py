@@ -25,6 +25,7 @@ SEEN_AT = {
     "absence_is_told_without_asking": 45,
     "a_change_is_given_up": 213,
     "an_answer_of_an_earlier_start_counts": 250,
+    "told_in_another_tenure_than_done": 1150,
     "confirmed_before_it_was_asked": 537,
     "renewed_without_asking_who_came_between": 66,
     "what_waits_for_what_waits_is_not_asked": 22,

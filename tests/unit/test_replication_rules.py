@@ -7,11 +7,8 @@ from shoal.table.messages import NEVER, Ballot, Group, Member, View, Voter
 from shoal.table.protocol import Table
 from shoal.table.recovery import Remains
 from shoal.table.replication import messages as say
-from shoal.table.replication.holdings import Holding
 from shoal.table.replication.messages import Said
 from shoal.table.replication.protocol import Effects, Replica
-from shoal.table.replication.rounds import LOST, Rounds
-from shoal.table.replication.seat import Seat
 from shoal.table.slots import slot_of
 
 ME, OTHER = Voter("me~1"), Voter("other~1")
@@ -63,38 +60,3 @@ def test_who_has_adopted_a_view_serves_no_older_one() -> None:
     older = answers(1)
     assert not any(isinstance(each, say.Granted | say.Accepted) for each in older)
     assert any(isinstance(each, say.Views) for each in older)
-
-
-def test_what_was_passed_on_fails_with_what_it_was_passed_to() -> None:
-    """A change under way, its tenure renewed and said again, and then lost."""
-    table = a_table()
-    seat = Seat(ME, 1, table, Random(1))
-    seat.seated([two_members(1), two_members(2)])
-    table.share()
-    table.opened[:] = [False] * len(table.opened)
-    holdings: dict[int, Holding] = {}
-    rounds = Rounds(seat, holdings)
-
-    def own(counter: int) -> None:
-        ballot = Ballot(2, counter, PeerId(ME), 1)
-        holding = Holding(UNIT, ballot, None, seat.new(UNIT), state="open")
-        holdings[UNIT] = holding
-        table.open(UNIT, ballot)
-
-    own(1)
-    table.put(KEY, b"v")
-    first = table.close_batch()
-    assert first
-    rounds.add(first)
-    rounds.begin()
-    own(2)
-    rounds.resume(UNIT)
-    second = table.close_batch()
-    assert second
-    rounds.add(second)
-    rounds.begin()
-    assert table.fate(first.ticket) is None
-    del holdings[UNIT]
-    rounds.lose(UNIT)
-    assert table.fate(second.ticket) == LOST
-    assert table.fate(first.ticket) == LOST

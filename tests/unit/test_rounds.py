@@ -1,0 +1,189 @@
+"""Rounds: what goes together, who is asked, and who waits for whom."""
+
+from random import Random
+
+from shoal.core.machine import PeerId, Send
+from shoal.table.messages import Ballot, Member, View, Voter
+from shoal.table.protocol import Table
+from shoal.table.replication import messages as say
+from shoal.table.replication.holdings import Holding
+from shoal.table.replication.rounds import LINGER_S, LOST, Rounds
+from shoal.table.replication.seat import Seat
+from shoal.table.replication.views import peer_of
+from shoal.table.slots import slot_of
+
+ME, SECOND, THIRD = Voter("me~1"), Voter("second~1"), Voter("third~1")
+KEY, ELSEWHERE = b"k", b"elsewhere"
+
+
+class Scene:
+    """One owner of all units, in a view of some."""
+
+    def __init__(self, *voters: Voter) -> None:
+        self.table = Table(Ballot(0, 0, PeerId("me"), 1), Random(1), logged=True)
+        self.seat = Seat(ME, 1, self.table, Random(1))
+        members = tuple(Member(voter, voter) for voter in voters)
+        self.seat.seated([View(1, members)])
+        self.seat.alive = {peer_of(voter): 0.0 for voter in voters}
+        self.table.share()
+        self.table.opened[:] = [False] * len(self.table.opened)
+        self._holdings: dict[int, Holding] = {}
+        self.rounds = Rounds(self.seat, self._holdings)
+        for key in (KEY, ELSEWHERE):
+            self.own(key, 1)
+
+    def own(self, key: bytes, counter: int) -> None:
+        unit = slot_of(key) >> 4
+        ballot = Ballot(1, counter, PeerId(ME), 1)
+        new = self.seat.new(unit)
+        self._holdings[unit] = Holding(unit, ballot, None, new, state="open")
+        self.table.open(unit, ballot)
+
+    def lose(self, key: bytes) -> None:
+        del self._holdings[slot_of(key) >> 4]
+        self.rounds.lose(slot_of(key) >> 4)
+
+    def put(self, key: bytes) -> int:
+        """A batch that changes it, not told yet."""
+        self.table.put(key, b"v")
+        return self._closed()
+
+    def read(self, key: bytes) -> int:
+        """A batch that only reads it."""
+        self.table.find(key)
+        return self._closed()
+
+    def _closed(self) -> int:
+        batch = self.table.close_batch()
+        assert batch, "something was done"
+        self.rounds.add(batch)
+        return batch.ticket
+
+    def keep(self) -> None:
+        """Our disk keeps all."""
+        while batch := self.table.take():
+            self.table.committed(batch.ticket)
+        self.rounds.kept()
+
+    def asked(self) -> list[tuple[PeerId, int]]:
+        """Who was asked since, and in which round."""
+        sent = [each for each in self.seat.take_effects() if isinstance(each, Send)]
+        said = [(each.to, each.message.message) for each in sent]
+        return [(to, what.round) for to, what in said if isinstance(what, say.Accept)]
+
+    def answer(self, voter: Voter, number: int) -> None:
+        self.rounds.accepted(voter, say.Accepted(1, number))
+
+
+def test_what_was_passed_on_fails_with_what_it_was_passed_to() -> None:
+    """A change under way, its tenure renewed and said again, and then lost."""
+    scene = Scene(ME, SECOND)
+    first = scene.put(KEY)
+    scene.rounds.begin()
+    scene.own(KEY, 2)
+    scene.rounds.resume(slot_of(KEY) >> 4)
+    batch = scene.table.close_batch()
+    assert batch
+    scene.rounds.add(batch)
+    scene.rounds.begin()
+    assert scene.table.fate(first) is None
+    scene.lose(KEY)
+    assert scene.table.fate(batch.ticket) == LOST
+    assert scene.table.fate(first) == LOST
+
+
+def test_what_comes_meanwhile_goes_together() -> None:
+    scene = Scene(ME, SECOND, THIRD)
+    first = scene.put(KEY)
+    scene.rounds.go_on()
+    assert sorted(scene.asked()) == [("second", first), ("third", first)]
+    scene.put(KEY)
+    last = scene.put(ELSEWHERE)
+    scene.rounds.go_on()
+    assert scene.asked() == []
+    scene.keep()
+    scene.answer(SECOND, first)
+    scene.rounds.go_on()
+    assert sorted(scene.asked()) == [("second", last), ("third", last)]
+    assert scene.table.fate(last) is None
+    scene.answer(THIRD, last)
+    assert scene.table.fate(last - 1) == scene.table.fate(last) == ""
+
+
+def test_a_slow_round_holds_the_next_up_for_a_moment_only() -> None:
+    scene = Scene(ME, SECOND, THIRD)
+    scene.put(KEY)
+    scene.rounds.go_on()
+    scene.asked()
+    scene.put(ELSEWHERE)
+    assert scene.rounds.deadline == LINGER_S
+    scene.seat.now = LINGER_S
+    scene.rounds.go_on()
+    assert len(scene.asked()) == 2
+
+
+def test_what_only_reads_waits_for_no_disk() -> None:
+    scene = Scene(ME, SECOND, THIRD)
+    scene.put(KEY)
+    scene.rounds.go_on()
+    scene.asked()
+    reading = scene.read(ELSEWHERE)
+    scene.rounds.go_on()
+    ((asked, _),) = scene.asked()
+    scene.answer(Voter(f"{asked}~1"), reading)
+    assert scene.table.fate(reading) == ""
+
+
+def test_a_read_asks_as_few_as_suffice_and_then_the_others() -> None:
+    scene = Scene(ME, SECOND, THIRD)
+    reading = scene.read(KEY)
+    scene.rounds.go_on()
+    ((first, _),) = scene.asked()
+    scene.seat.now = scene.rounds.deadline
+    scene.rounds.go_on()
+    ((second, _),) = scene.asked()
+    assert {first, second} == {"second", "third"}
+    scene.answer(Voter(f"{second}~1"), reading)
+    assert scene.table.fate(reading) == ""
+    scene.read(KEY)
+    scene.rounds.go_on()
+    assert [to for to, _ in scene.asked()] == [second]  # The first let us wait.
+
+
+def test_of_two_a_read_asks_the_other() -> None:
+    """Both are waited for while both are there, though the elder would do."""
+    scene = Scene(ME, SECOND)
+    reading = scene.read(KEY)
+    scene.rounds.go_on()
+    assert scene.asked() == [("second", reading)]
+    assert scene.table.fate(reading) is None
+
+
+def test_what_was_said_again_is_waited_for_in_whichever_round_it_goes() -> None:
+    scene = Scene(ME, SECOND, THIRD)
+    first = scene.put(KEY)
+    scene.rounds.begin()
+    scene.own(KEY, 2)
+    scene.rounds.resume(slot_of(KEY) >> 4)
+    again = scene.table.close_batch()
+    assert again
+    scene.rounds.add(again)
+    last = scene.put(ELSEWHERE)
+    scene.rounds.begin()
+    scene.keep()
+    assert scene.table.fate(first) is None
+    scene.answer(SECOND, last)
+    assert scene.table.fate(first) == scene.table.fate(again.ticket) == ""
+
+
+def test_a_read_in_a_round_that_the_disk_refused_is_not_waited_for() -> None:
+    scene = Scene(ME, SECOND, THIRD)
+    change, reading = scene.put(KEY), scene.read(ELSEWHERE)
+    scene.rounds.begin()
+    scene.table.refused("NOSPACE")
+    for key in (KEY, ELSEWHERE):
+        scene.lose(key)
+    scene.rounds.void()
+    assert "UNKNOWN" in (scene.table.fate(reading) or "")
+    assert scene.table.fate(change) not in ("", None)
+    assert not scene.table.pending

@@ -23,7 +23,7 @@ from shoal.members.service import TOPIC, MemberRecord, MembersService
 from shoal.net.datagrams import Datagrams
 from shoal.net.door import FRAMES, HTTP, JSON, RESP, TEXT, Reception
 from shoal.net.home import Home
-from shoal.net.host import bind, connection_limit, machine_identity
+from shoal.net.host import bind, bind_shared, connection_limit, machine_identity
 from shoal.net.links import Links
 from shoal.net.streams import Streams
 from shoal.reachability import Reachability
@@ -177,9 +177,9 @@ class Peer:
             settings.max_connections or connection_limit(),
         )
         await self._loop.create_datagram_endpoint(lambda: self.datagrams, sock=datagram)
-        self._server = await self._loop.create_server(
-            self.reception.door, sock=listening, backlog=4096
-        )
+        if settings.shared_port:
+            await self.reception.open(bind_shared(settings.host, settings.shared_port))
+        await self.reception.open(listening)
         self._home.announce(
             name=self.name,
             address=self.address,
@@ -306,7 +306,7 @@ class Peer:
     async def _end(self) -> None:
         self._reachability.stop()
         self._contacts.stop()
-        self._server.close()
+        self.reception.shut()
         await self.catalogs.stop()
         await self.flow.stop()
         await self.records.stop()

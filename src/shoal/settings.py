@@ -46,6 +46,7 @@ class PeerSettings:
     worker_memory_mb: int | None = None  # A quarter of the machine's likewise.
     catalogs: tuple[Address, ...] = ()  # Who is told that we are here.
     project: str = ""  # Under which name we are found there.
+    shared_port: int | None = None  # Where others of this machine let clients in too.
     catalog_port: int | None = None  # Where we are a catalog ourselves, if so.
     public: bool = False  # May everybody reach that port?
     members: MembersSettings = field(default_factory=MembersSettings)

@@ -10,6 +10,7 @@ Nobody may stand in the door: the first byte is waited for 30 s, the first reque
 
 import asyncio
 import re
+import socket
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -25,6 +26,9 @@ _BY_FIRST_BYTE = {0x16: TLS, ord("*"): RESP, ord("{"): JSON}
 _MAPS_AND_ARRAYS = frozenset([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
 _HTTP_LINE = re.compile(rb"[!-~]+ [!-~]+ HTTP/1\.[0-9]\r?\Z")
 
+# So many may wait to be let in.
+BACKLOG = 4096
+
 # A dialect is a protocol made for one connection. It is told how to say that the
 # first request was whole.
 Settled = Callable[[], None]
@@ -38,6 +42,7 @@ class Reception:
         self.dialects = dialects
         self.limit = limit
         self._inside: dict[asyncio.Transport, None] = {}
+        self._servers: list[asyncio.Server] = []
         self._count_at = 64
         self.turned_away = 0
 
@@ -50,6 +55,17 @@ class Reception:
     def door(self) -> "Door":
         """For one more connection."""
         return Door(self)
+
+    async def open(self, listening: socket.socket) -> None:
+        """Let in whoever comes there."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self.door, sock=listening, backlog=BACKLOG)
+        self._servers.append(server)
+
+    def shut(self) -> None:
+        """Let nobody more in."""
+        for server in self._servers:
+            server.close()
 
     def admit(self, transport: asyncio.Transport) -> bool:
         """Let one more in, unless there are too many."""

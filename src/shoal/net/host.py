@@ -38,6 +38,21 @@ def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
     raise NotListening(f"address {host}: no port is free for both TCP and UDP")
 
 
+def bind_shared(host: str, port: int) -> socket.socket:
+    """A TCP socket on a port that other peers of this machine may have too."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise NotListening(_not_listening(host, port, error)) from error
+    listening.setblocking(False)
+    return listening
+
+
 def is_ours(host: str) -> bool:
     """Does this machine have that address?"""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -210,7 +210,9 @@ class Sharing:
         log.warning(
             "the network was recovered without this peer: what it had is forgotten"
         )
-        self.replication.begin_anew(self._home.next_generation())
+        start = self._home.next_generation()
+        self.replication.begin_anew(start)
+        self._records().begin_anew(start)
         self._overruled = False
 
     def _check_leaving(self, standing: Standing) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import numpy as np
+
 from tests.end_to_end.cluster import Cluster, Node, wait_until
 from tests.end_to_end.rolling import fill
 from tests.end_to_end.writing import Wire
@@ -215,7 +217,9 @@ def test_peers_for_every_two_processors(user: Cluster) -> None:
     assert len(nodes) == per_two_processors() >= 1
 
 
-def test_of_two_the_younger_refuses_and_can_be_made_to_go_on(user: Cluster) -> None:
+def test_of_two_the_younger_refuses_and_can_be_made_to_go_on(
+    user: Cluster, tmp_path: Path
+) -> None:
     elder, younger = user.up("--peers", "2")
     wait_replicated(user, elder)
     fill(elder.address, KEYS)
@@ -247,6 +251,11 @@ def test_of_two_the_younger_refuses_and_can_be_made_to_go_on(user: Cluster) -> N
     assert sorted(status["view_members"]) == sorted([elder.name, younger.name])
     assert younger.name in status["recovered"][0]
     assert status["keys"] == KEYS + 1
+    numbers = tmp_path / "numbers.npy"
+    np.save(numbers, np.arange(10.0))
+    user.ask("add", str(numbers), environment=at(back))
+    listed = user.ask("datasets", environment=at(younger))
+    assert [each["name"] for each in listed] == ["numbers"]
 
 
 def test_a_recovery_outlives_restarts(user: Cluster) -> None:

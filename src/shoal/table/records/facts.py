@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from shoal.core.machine import PeerId
 from shoal.core.records import Record
+from shoal.errors import Unanswered
 from shoal.table.records.messages import Answer
 
 
@@ -19,6 +20,17 @@ class GaveUp(Struct, frozen=True):
 
     request: int
     owner: PeerId | None
+
+    @property
+    def error(self) -> Unanswered:
+        """What whoever asked is told."""
+        if self.owner is None:
+            why = "nobody owned it, and nothing was done; ask again"
+            return Unanswered(f"records: {why}")
+        return Unanswered(
+            f"records: {self.owner} owns it and did not answer in time; it may have "
+            "been done: read the record"
+        )
 
 
 class Changed(Struct, frozen=True):

@@ -279,6 +279,13 @@ class Archive:
         """Let the network go on from our copy alone."""
         return self._settle(self._voted(self.replica.refound(at, now), now), now)
 
+    def forget(self) -> list[PeerId]:
+        """All is another's from now on; who is there."""
+        self.replica.owner.lose_all()
+        for unit in range(self._units):
+            self._table.forget(unit)
+        return list(self.replica.seat.alive)
+
     def released(self, safe: int, refused: int, why: str, now: float) -> RecordsEffects:
         """All up to one batch is kept here, all after it up to another refused."""
         effects = self._voted(self.replica.released(safe, refused, now), now)

@@ -16,7 +16,6 @@ from shoal.core.records import Record
 from shoal.core.wire import decoded
 from shoal.errors import (
     Misuse,
-    ShoalError,
     Unanswered,
     named,
 )
@@ -130,6 +129,15 @@ class RecordsService:
         """Go on from our copy alone."""
         self._call(lambda now: self._archive.refound(at, now))
 
+    def begin_anew(self, start: int) -> None:
+        """Forget everything, and come back as a newcomer."""
+        self._give_up("the network was recovered without this peer; ask again")
+        alive, self._start = self._archive.forget(), start
+        self._archive = self._opened(Remains(()), founding=False, guest=False)
+        self._driver = Driver(self._archive, self)
+        for peer in alive:
+            self.found(peer)
+
     @property
     def member(self) -> bool:
         """Are copies kept here, and votes?"""
@@ -157,9 +165,12 @@ class RecordsService:
             self._syncing.cancel()
         await self._scribe.end()
         self._clockwork.stop()
+        self._give_up("this peer stops; ask again")
+
+    def _give_up(self, why: str) -> None:
         for waiter in self._waiters.values():
             if not waiter.done():
-                waiter.set_exception(Unanswered("records: this peer stops; ask again"))
+                waiter.set_exception(Unanswered(f"records: {why}"))
         self._waiters.clear()
 
     # Records
@@ -323,9 +334,9 @@ class RecordsService:
             case Emit(Answered(request, answer)):
                 if waiter := self._waiting(request):
                     waiter.set_result(answer)
-            case Emit(GaveUp(request, owner)):
-                if waiter := self._waiting(request):
-                    waiter.set_exception(_unanswered(owner))
+            case Emit(GaveUp() as gave_up):
+                if waiter := self._waiting(gave_up.request):
+                    waiter.set_exception(gave_up.error)
 
     def _tell(self, record: Record) -> None:
         for listener in list(self._listeners.get(record.kind, ())):
@@ -376,15 +387,6 @@ class RecordsService:
             await asyncio.sleep(SYNC_S)
             self._committer.sync_soon()
             self._scribe.look()
-
-
-def _unanswered(owner: PeerId | None) -> ShoalError:
-    if owner is None:
-        return Unanswered("records: nobody owned it, and nothing was done; ask again")
-    return Unanswered(
-        f"records: {owner} owns it and did not answer in time; it may have been done: "
-        "read the record"
-    )
 
 
 def _version(answer: Answer) -> int:

@@ -93,6 +93,8 @@ class Tab:
                 self._browser.post(
                     "Page.handleJavaScriptDialog", {"accept": True}, self.session
                 )
+            case "Audits.issueAdded" if params["issue"]["code"] == "GenericIssue":
+                pass  # That a click was a program's, and the like.
             case "Runtime.exceptionThrown" | "Audits.issueAdded" | "Log.entryAdded":
                 self.troubles.append(f"{method}: {json.dumps(params)[:500]}")
 
@@ -107,7 +109,7 @@ class Browser:
         runner.run(self._connect(url))
 
     def close(self) -> None:
-        self._runner.run(self._session.close())
+        self._runner.run(self._disconnect())
 
     def tab(self) -> Tab:
         """A new page, with nothing in it."""
@@ -147,6 +149,11 @@ class Browser:
     async def _connect(self, url: str) -> None:
         self._session = aiohttp.ClientSession()
         self._socket = await self._session.ws_connect(url, max_msg_size=1 << 28)
+
+    async def _disconnect(self) -> None:
+        await self._socket.close()
+        await self._session.close()
+        await asyncio.sleep(0)  # The connection's own end comes a turn later.
 
     async def _ask(
         self, method: str, params: dict[str, Any], session: str | None

@@ -41,7 +41,9 @@ def size(megabytes: float) -> str:
         if abs(amount) < 1000:
             break
         amount, unit = amount / 1024, larger
-    return f"{amount:,.0f} {unit}" if abs(amount) >= 100 else f"{amount:.3g} {unit}"
+    if abs(amount) >= 100:
+        return f"{amount:,.0f} {unit}"
+    return f"{amount:.3g} {unit}" if unit == _UNITS[0] else f"{amount:#.3g} {unit}"
 
 
 def ago(seconds: float) -> str:

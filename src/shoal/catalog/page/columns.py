@@ -13,9 +13,25 @@ MAX_CELL = 80
 MAX_WORDS = 4096
 
 
-def count(value: float) -> str:
-    """A number as it is."""
+# Beyond it a number is written with its exponent.
+_LARGE = 1e15
+
+
+def exact(value: float) -> str:
+    """A number that is a name, such as a port."""
     return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def amount(value: float) -> str:
+    """A number of things."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.6g}" if abs(value) < _LARGE else f"{value:.3g}"
+
+
+def hundredths(value: float) -> str:
+    """A number whose fraction matters, so that they stand under one another."""
+    return f"{value:,.2f}" if abs(value) < _LARGE else f"{value:.3g}"
 
 
 class Column(NamedTuple):
@@ -30,16 +46,16 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("type", "Type"),
     Column("name", "Name"),
-    Column("port", "Port", count),
+    Column("port", "Port", exact),
     Column("owner", "Owner"),
     Column("project", "Project"),
     Column("version", "Version"),
-    Column("cpus", "CPUs", count, is_summed=True),
+    Column("cpus", "CPUs", amount, is_summed=True),
     Column("memory", "Memory", size, is_summed=True),
     Column("disk", "Disk", size, is_summed=True),
-    Column("load", "Load", count),
+    Column("load", "Load", hundredths),
     Column("host", "Host"),
-    Column("heard", "Last heard", count),  # When it was is the entry's own.
+    Column("heard", "Last heard", exact),  # When it was is the entry's own.
 )
 NAME, HEARD = 1, len(COLUMNS) - 1
 PLACES = {column.name: place for place, column in enumerate(COLUMNS)}

@@ -15,7 +15,7 @@ _IN_WORDS = {
 
 def detail(entry: Entry | None, moment: Moment) -> Answer:
     """The page; also when nobody of that key is known, or no more."""
-    back = f'<p><a id="back" href="{moment.base}/">All records</a></p>\n'
+    back = f'<p><a id="back" href="{moment.base}/">← All records</a></p>\n'
     if entry is None:
         gone = (
             '<section id="record"><h1>Unknown Item!</h1>\n<p>No record has this key: '
@@ -28,7 +28,7 @@ def detail(entry: Entry | None, moment: Moment) -> Answer:
     body = (
         f'{back}<section id="record"><h1>{text(entry.name)}</h1>\n{kind}'
         f'<p>Last heard from <data value="{entry.heard}">{since}</data></p>\n'
-        f'<table class="fields">\n<caption>All that it says</caption>\n'
+        f'<table class="fields" aria-label="All that it says">\n'
         f"<tbody>\n{rows}</tbody></table></section>\n"
     )
     return framed(entry.name, body, moment)

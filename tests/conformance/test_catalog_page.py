@@ -67,9 +67,11 @@ def test_who_has_it_gets_a_few_letters(catalog: Catalog, path: str) -> None:
         assert found
         path = found[1]
     _, head, body = curl(catalog, path)
-    tag = re.search(r"ETag: (.*)", head)
+    part = path in parts()
+    tag = re.search(r'ETag: "(.*)"' if part else r'data-tag="(.*)"', head + body)
     assert tag
-    known = ("-H", f"If-None-Match: {tag[1].strip()}")
+    assert ("ETag" in head) == part  # A browser's copy of a page tells old times.
+    known = ("-H", f'If-None-Match: "{tag[1]}"')
     status, head, nothing = curl(catalog, path, *known)
     assert (status, nothing) == (304, "")
     assert body

@@ -38,8 +38,8 @@ _FOR_BROWSERS = (
     "Vary: Accept-Encoding",
 )
 
-# What fits into one packet is not packed.
-PACKED_BYTES = 1200
+# What fits into one packet is not packed, nor what takes longer than five milliseconds.
+LEAST_PACKED, MOST_PACKED = 1200, 1 << 20
 
 _encode = msgspec.json.Encoder().encode
 
@@ -55,7 +55,7 @@ class Answer(Struct, frozen=True):
 
     def packed(self) -> "Answer":
         """Pages in a tenth of the bytes; programs get theirs as they are."""
-        if self.kind == PLAIN or len(self.body) < PACKED_BYTES:
+        if self.kind == PLAIN or not LEAST_PACKED <= len(self.body) <= MOST_PACKED:
             return self
         packer = zlib.compressobj(1, wbits=31)
         body = packer.compress(self.body) + packer.flush()
@@ -124,7 +124,7 @@ SHAPES = {
 }
 
 
-def unchanged(tag: str) -> Answer:
+def unchanged(tag: str = "") -> Answer:
     """They have it already."""
     return Answer(b"", PAGE, 304, tag=tag)
 

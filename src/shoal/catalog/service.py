@@ -209,7 +209,7 @@ class CatalogService:
                 part = self._parts[path]
                 return unchanged(part.tag) if holds(known, part.tag) else part
             case Look(_, None) if holds(known, self._tag()):
-                return unchanged(self._tag())
+                return unchanged()
             case Detail(key, None):
                 return self._detail(key, known)
             case asked:
@@ -228,8 +228,8 @@ class CatalogService:
 
     def _detail(self, key: str, known: str) -> Answer:
         entry = self.catalog.entries.get(key)
-        tag = tag_of(entry.text if entry else b"")
-        return unchanged(tag) if holds(known, tag) else detail(entry, _now(tag))
+        tag = f"{self._start}-{tag_of(entry.text if entry else b'')}"
+        return unchanged() if holds(known, tag) else detail(entry, _now(tag))
 
     async def _search(self, asked: Form | Select | Look | Detail) -> Answer:
         types = asked.filter.types if isinstance(asked, Select) else None

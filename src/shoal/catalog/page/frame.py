@@ -39,7 +39,11 @@ def to_detail(key: str, moment: Moment) -> str:
 
 
 def framed(title: str, body: str, moment: Moment) -> Answer:
-    """A whole page; one about the past cannot change, and needs no script."""
+    """A whole page; one about the past cannot change, and needs no script.
+
+    Its tag is for the script alone: a browser that had it would show an old page, and
+    "2 s ago" of an hour ago.
+    """
     script = "" if moment.date else f'<script src="{SCRIPT_PATH}" defer></script>\n'
     past = f'<p class="past">As it was on {moment.date}.</p>\n' if moment.date else ""
     whole = (
@@ -51,4 +55,4 @@ def framed(title: str, body: str, moment: Moment) -> Answer:
         f'<main data-now="{moment.now}" data-tag="{moment.tag}">\n{past}{body}'
         '</main>\n<p id="state" role="status"></p>\n'
     )
-    return Answer(whole.encode(errors="replace"), PAGE, tag=moment.tag)
+    return Answer(whole.encode(errors="replace"), PAGE)

@@ -173,13 +173,18 @@ def test_2_9_what_curl_gets_is_json(shared: Catalog) -> None:
         assert abs(each["lastheardfrom"] - time.time()) < 120
 
 
+def aged(page: bytes) -> bytes:
+    """A page as it is, whenever it was made."""
+    return re.sub(rb'data-now="\d+"|\d+ s ago', b"", page)
+
+
 def test_2_10_2_12_a_page_for_people(catalog: Catalog) -> None:
     evil = "<script>alert(1)</script>"
     catalog.cast(json.dumps({**HASHTABLE, "owner": evil, evil: evil}).encode())
     catalog.wait_records(1)
     status, page = catalog.get("/")
     assert status == 200
-    assert catalog.get("/query.html")[1] == page
+    assert aged(catalog.get("/query.html")[1]) == aged(page)
     for shown in (b"hashtable", b"localhost", b"1234", b"/query.json", b"/query.text"):
         assert shown in page
     link = re.search(rb'href="(/detail/[^"]+)"', page)
@@ -187,7 +192,7 @@ def test_2_10_2_12_a_page_for_people(catalog: Catalog) -> None:
     detail = catalog.get(link[1].decode())[1]
     assert b"ada-a4" in detail
     for each in (page, detail):
-        assert b"<script" not in each
+        assert each.count(b"<script") == 1  # Our own.
         assert b"&lt;script&gt;" in each
 
 

@@ -8,12 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal.catalog.announcements import MAX_TEXT, announcement
-from shoal.catalog.answers import JSON, SHAPES, Answer, as_detail
+from shoal.catalog.answers import JSON, SHAPES, Answer
+from shoal.catalog.page.detail import detail
+from shoal.catalog.page.frame import Moment
+from shoal.catalog.page.view import View
 from shoal.catalog.protocol import Catalog
-from shoal.catalog.requests import Detail, Form, Select, first_line, understand
+from shoal.catalog.requests import (
+    Detail,
+    Form,
+    Look,
+    Part,
+    Select,
+    first_line,
+    understand,
+)
 from shoal.catalog.updates import decode
 from shoal.cli.which import catalogs
 from shoal.errors import InvalidAddress
+from tests.unit.pages import page_of
 
 NOW = 1_700_000_000.0
 
@@ -31,7 +43,7 @@ def test_any_line_is_understood_or_answered(path: str, junk: bytes) -> None:
     for head in (f"GET {path} HTTP/1.1\r\n\r\n".encode(errors="replace"), junk):
         if found := first_line(head):
             asked = understand(found[0])
-            assert isinstance(asked, Form | Select | Detail | Answer)
+            assert isinstance(asked, Form | Select | Look | Part | Detail | Answer)
             if isinstance(asked, Answer):
                 assert b"\n\n" not in asked.head("D")
 
@@ -53,7 +65,7 @@ def test_history_of_history_is_none() -> None:
     answer = understand("/history/1/history/2/query.json")
     assert isinstance(answer, Answer)
     assert answer.status == 404
-    assert understand("/history/5") == Form("/", 5)
+    assert understand("/history/5") == Look(View(), 5)
 
 
 RUDE = {
@@ -70,9 +82,10 @@ def test_2_12_whatever_a_record_says_is_escaped() -> None:
 
     catalog.offer(json.dumps(RUDE).encode(), "10.0.0.1", '"><script>', NOW)
     entries = catalog.in_order()
-    pages = [SHAPES["/"].of(entries), as_detail(entries[0])]
+    moment = Moment(now=int(NOW), tag="t")
+    pages = [page_of(entries), detail(entries[0], moment)]
     for page in pages:
-        assert b"<script" not in page.body
+        assert page.body.count(b"<script") == 1  # Our own.
         assert b"<b>" not in page.body
         assert b"<i>" not in page.body
         assert b"Content-Security-Policy: default-src 'none'" in page.head("D")

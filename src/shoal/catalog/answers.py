@@ -1,27 +1,47 @@
-"""Records as those who ask want them: JSON, lines, old ClassAds, pages for people."""
+"""Records as programs want them: JSON, lines, old ClassAds; and what is refused."""
 
 import html
+import zlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.catalog.messages import Entry
+from shoal.catalog.words import plain
 
 PLAIN, PAGE = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+SCRIPT, STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
 
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}
+_REASONS = {
+    200: "OK",
+    304: "Not Modified",
+    400: "Bad Request",
+    404: "Not Found",
+    503: "Service Unavailable",
+}
 
-# Pages are for people; nothing in them may run, whatever a record says.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+# Pages are for people. Nothing runs in them but our own script, whatever a record says,
+# and nothing asks anybody but this catalog.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_FOR_BROWSERS = (
+    f"Content-Security-Policy: {_POLICY}",
+    "X-Content-Type-Options: nosniff",
+    "Referrer-Policy: same-origin",
+    "Cache-Control: no-cache",
+    "Vary: Accept-Encoding",
+)
+
+# What fits into one packet is not packed, nor what takes longer than five milliseconds.
+LEAST_PACKED, MOST_PACKED = 1200, 1 << 20
 
 _encode = msgspec.json.Encoder().encode
-
-# What genuine catalogs show of a record, and what they say where it is silent.
-_COLUMNS = ("type", "name", "port", "owner", "version")
-_SILENT = "???"
 
 
 class Answer(Struct, frozen=True):
@@ -30,6 +50,16 @@ class Answer(Struct, frozen=True):
     body: bytes
     kind: str = PLAIN
     status: int = 200
+    tag: str = ""  # Who has an answer of the same tag has this one.
+    is_packed: bool = False
+
+    def packed(self) -> "Answer":
+        """Pages in a tenth of the bytes; programs get theirs as they are."""
+        if self.kind == PLAIN or not LEAST_PACKED <= len(self.body) <= MOST_PACKED:
+            return self
+        packer = zlib.compressobj(1, wbits=31)
+        body = packer.compress(self.body) + packer.flush()
+        return replace(self, body=body, is_packed=True)
 
     def head(self, date: str) -> bytes:
         """What goes before the body; the connection ends after it."""
@@ -40,10 +70,15 @@ class Answer(Struct, frozen=True):
             "Connection: close",
             "Access-Control-Allow-Origin: *",
             f"Content-type: {self.kind}",
-            f"Content-Length: {len(self.body)}",
         ]
-        if self.kind == PAGE:
-            lines.append(f"Content-Security-Policy: {_POLICY}")
+        if self.status != 304:
+            lines.append(f"Content-Length: {len(self.body)}")
+        if self.kind != PLAIN:
+            lines += _FOR_BROWSERS
+        if self.tag:
+            lines.append(f'ETag: "{self.tag}"')
+        if self.is_packed:
+            lines.append("Content-Encoding: gzip")
         return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -68,57 +103,40 @@ class Shape(NamedTuple):
 
 def _line_a_field(entry: Entry) -> bytes:
     """A name and a value a line, a blank line after each record."""
-    lines = [
-        f"{_plain(name)} {_plain(value)}\n" for name, value in entry.fields.items()
-    ]
+    lines = [f"{plain(name)} {plain(value)}\n" for name, value in entry.fields.items()]
     return f"{''.join(lines)}\n".encode(errors="replace")
 
 
 def _classad(entry: Entry) -> bytes:
     """As Condor had them once."""
     lines = [
-        b"%b=%b;\n" % (_plain(name).encode(errors="replace"), _encode(value))
+        b"%b=%b;\n" % (plain(name).encode(errors="replace"), _encode(value))
         for name, value in entry.fields.items()
     ]
     return b"[\n%b]\n" % b"".join(lines)
 
 
-def _row(entry: Entry) -> bytes:
-    """A row for people, with a link to the record's own page."""
-    fields = entry.fields
-    cells = [html.escape(_plain(fields.get(name, _SILENT))) for name in _COLUMNS]
-    cells[1] = f'<a href="/detail/{html.escape(quote(entry.key))}">{cells[1]}</a>'
-    return f"<tr><td>{'<td>'.join(cells)}\n".encode(errors="replace")
-
-
-def _above(count: int) -> bytes:
-    forms = (("text", "text"), ("json", "json"), ("newclassads", "classads"))
-    links = " | ".join(f'<a href="/query.{form}">{name}</a>' for form, name in forms)
-    titles = "".join(f"<th align=left>{name.upper()}" for name in _COLUMNS)
-    table = f"<p>{count} records: {links}\n<table border=1>\n<tr>{titles}\n"
-    return _beginning("catalog server") + table.encode()
-
-
-_HTML = Shape(PAGE, _above, _row, b"", b"</table>\n")
 JSON = Shape(PLAIN, lambda _: b"[\n", lambda entry: entry.text, b",\n", b"\n]\n")
 SHAPES = {
-    "/": _HTML,
-    "/query.html": _HTML,
     "/query.json": JSON,
     "/query.text": Shape(PLAIN, lambda _: b"", _line_a_field, b"", b""),
     "/query.newclassads": Shape(PLAIN, lambda _: b"", _classad, b"", b""),
 }
 
 
-def as_detail(entry: Entry | None) -> Answer:
-    """All that one record says."""
-    if entry is None:
-        return _page("Unknown Item!", "")
-    rows = "".join(
-        f"<tr><td>{html.escape(_plain(name))}<td>{html.escape(_plain(value))}\n"
-        for name, value in entry.fields.items()
-    )
-    return _page(html.escape(entry.name), f"<table border=1>\n{rows}</table>\n")
+def unchanged(tag: str = "") -> Answer:
+    """They have it already."""
+    return Answer(b"", PAGE, 304, tag=tag)
+
+
+def holds(known: str, tag: str) -> bool:
+    """Is that one of the tags in a request?"""
+    return f'"{tag}"' in known
+
+
+def tag_of(body: bytes) -> str:
+    """Another one for whatever else is said."""
+    return blake2b(body, digest_size=8).hexdigest()
 
 
 def not_found(path: str) -> Answer:
@@ -146,24 +164,3 @@ def too_busy() -> Answer:
 def too_costly() -> Answer:
     """It can, and takes too long."""
     return Answer(b"This filter takes too long: ask for less.\n", status=503)
-
-
-def _plain(value: Any) -> str:  # noqa: ANN401 - it is whatever JSON can say.
-    """A value in one line: strings bare, numbers as genuine catalogs write them."""
-    if isinstance(value, str):
-        return "".join(sign if sign.isprintable() else " " for sign in value)
-    if isinstance(value, float):
-        return f"{value:.16g}"
-    return _encode(value).decode()
-
-
-def _page(title: str, body: str) -> Answer:
-    return Answer(_beginning(title) + body.encode(errors="replace"), PAGE)
-
-
-def _beginning(title: str) -> bytes:
-    text = (
-        '<!doctype html>\n<meta charset="utf-8">\n'
-        f"<title>{title}</title>\n<h1>{title}</h1>\n"
-    )
-    return text.encode(errors="replace")

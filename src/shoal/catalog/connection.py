@@ -9,7 +9,7 @@ from typing import cast
 
 from shoal.catalog.answers import Answer, too_busy
 from shoal.catalog.messages import MAX_UPDATE_BYTES
-from shoal.catalog.requests import MAX_LINE_BYTES, first_line
+from shoal.catalog.requests import MAX_LINE_BYTES, first_line, heading
 
 # A question fits into one packet; an answer of megabytes crosses a slow line in this.
 QUESTION_S = 10.0
@@ -29,7 +29,8 @@ MAX_UNFINISHED_BYTES = 64 << 20
 # Answers that slow readers have not taken yet, eight of the largest.
 MAX_UNSENT_BYTES = 512 << 20
 
-Reply = Callable[[str], Answer | Awaitable[Answer]]
+# What is asked, and the tag of what they have of it already.
+Reply = Callable[[str, str], Answer | Awaitable[Answer]]
 
 
 class Room:
@@ -131,7 +132,7 @@ class Question(asyncio.Protocol):
             return
         path, method = line
         try:
-            answer = self._reply(path)
+            answer = self._reply(path, heading(self._head, b"if-none-match"))
         except Exception as error:
             self._fail(error)
             raise
@@ -150,6 +151,8 @@ class Question(asyncio.Protocol):
         self._answered = True
         if self._room.unsent_bytes + len(answer.body) > MAX_UNSENT_BYTES:
             answer = too_busy()
+        if "gzip" in heading(self._head, b"accept-encoding"):
+            answer = answer.packed()
         self._transport.write(answer.head(self._date()))
         if method != "HEAD":
             self._rest = memoryview(answer.body)

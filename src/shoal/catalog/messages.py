@@ -37,6 +37,18 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+# What stands in a column for people: a number, a short text, or nothing.
+Value = int | float | str | None
+
+
+class Card(Struct, gc=False):
+    """What people are shown of a record, kept until it changes."""
+
+    values: tuple[Value, ...]
+    words: str | None  # All that it says, in small letters, if that is not much.
+    row: str = ""  # But for when it was heard.
+
+
 class Entry(Struct, gc=False):
     """One record, its text ready but for when it was last heard from."""
 
@@ -54,6 +66,7 @@ class Entry(Struct, gc=False):
     expires: float = 0.0
     due: float = math.inf  # When the catalog next looks whether it has.
     fields_ready: Fields | None = None
+    card: Card | None = None
 
     @property
     def size_bytes(self) -> int:

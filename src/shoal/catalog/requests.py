@@ -8,6 +8,8 @@ from urllib.parse import unquote, unquote_to_bytes
 from msgspec import Struct
 
 from shoal.catalog.answers import SHAPES, Answer, no_base64, no_filter, not_found
+from shoal.catalog.page.frame import SCRIPT_PATH, STYLE_PATH
+from shoal.catalog.page.view import View, read
 from shoal.core.filters.meaning import Filter
 from shoal.errors import BadExpression
 
@@ -16,6 +18,10 @@ MAX_LINE_BYTES = 24 << 10
 
 _ABSOLUTE = re.compile(r"https?://[^/]*", re.IGNORECASE)
 _PAST = re.compile(r"/history/([0-9]{1,12})(/.*)?\Z")
+
+
+# The page for people, by both of its names. Only they understand a question mark.
+PAGES = ("/", "/query.html")
 
 
 class Form(Struct, frozen=True):
@@ -32,6 +38,19 @@ class Select(Struct, frozen=True):
     at: int | None = None
 
 
+class Look(Struct, frozen=True):
+    """Some of the records in some order, for people."""
+
+    view: View
+    at: int | None = None
+
+
+class Part(Struct, frozen=True):
+    """What a page needs besides."""
+
+    path: str
+
+
 class Detail(Struct, frozen=True):
     """One record, for people."""
 
@@ -39,7 +58,7 @@ class Detail(Struct, frozen=True):
     at: int | None = None
 
 
-Asked = Form | Select | Detail | Answer
+Asked = Form | Select | Look | Part | Detail | Answer
 
 
 def first_line(head: bytes) -> tuple[str, Literal["GET", "HEAD"]] | None:
@@ -52,10 +71,24 @@ def first_line(head: bytes) -> tuple[str, Literal["GET", "HEAD"]] | None:
     return path, "HEAD" if words[0] == "HEAD" else "GET"
 
 
+def heading(head: bytes, name: bytes) -> str:
+    """What a request says under a name."""
+    for line in head.split(b"\n")[1:]:
+        said, _, value = line.partition(b":")
+        if said.strip().lower() == name:
+            return value.strip().decode("latin-1")
+    return ""
+
+
 def understand(path: str, at: int | None = None) -> Asked:
     """What a path means; the answer at once where that is a refusal."""
+    page, _, query = path.partition("?")
+    if page in PAGES:
+        return Look(read(query), at)
     if path in SHAPES:
         return Form(path, at)
+    if path in (SCRIPT_PATH, STYLE_PATH):
+        return Part(path)
     if path.startswith("/query/"):
         return _select(path.removeprefix("/query/"), at)
     if path.startswith("/detail/"):

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import randrange
@@ -19,16 +19,22 @@ from shoal.catalog.answers import (
     SHAPES,
     Answer,
     Shape,
-    as_detail,
+    holds,
+    tag_of,
     too_costly,
+    unchanged,
 )
 from shoal.catalog.connection import Question, Room, Update
 from shoal.catalog.history import History
 from shoal.catalog.hosts import Hosts
 from shoal.catalog.intake import Intake
 from shoal.catalog.messages import LIFETIME_S, Entry
+from shoal.catalog.page.detail import detail
+from shoal.catalog.page.files import parts
+from shoal.catalog.page.frame import Moment
+from shoal.catalog.page.listing import listing
 from shoal.catalog.protocol import Catalog, Effects, order
-from shoal.catalog.requests import Detail, Form, Select, understand
+from shoal.catalog.requests import Detail, Form, Look, Part, Select, understand
 from shoal.catalog.writer import Keeper
 from shoal.core.address import join
 from shoal.core.disk import Disk
@@ -55,6 +61,10 @@ BACKLOG = 4096
 
 # An answer that is asked for again as long as nothing changes; there are five.
 MAX_READY_BYTES = 32 << 20
+
+
+# The work on one answer; it may be left for a while at each of its steps.
+Steps = Generator[None, None, Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,8 @@ class CatalogService:
         self._hosts = Hosts()
         self._rooms = Room(MAX_QUESTIONS), Room(MAX_UPDATES)
         self._ready: dict[str, tuple[int, Answer]] = {}
+        self._parts = parts()
+        self._start = f"{time.time_ns():x}"
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -182,7 +194,7 @@ class CatalogService:
     def _question(self) -> Question:
         return Question(self._rooms[0], self._reply, _date, self._fail)
 
-    def _reply(self, path: str) -> Answer | Awaitable[Answer]:
+    def _reply(self, path: str, known: str) -> Answer | Awaitable[Answer]:
         """The answer if it is ready, else whoever makes it."""
         self._let_go()
         match understand(path):
@@ -193,6 +205,13 @@ class CatalogService:
                 if ready and version == self.catalog.version:
                     return ready
                 return self._form(path)
+            case Part(path):
+                part = self._parts[path]
+                return unchanged(part.tag) if holds(known, part.tag) else part
+            case Look(_, None) if holds(known, self._tag()):
+                return unchanged()
+            case Detail(key, None):
+                return self._detail(key, known)
             case asked:
                 return self._search(asked)
 
@@ -203,7 +222,16 @@ class CatalogService:
             self._ready[path] = version, answer
         return answer
 
-    async def _search(self, asked: Form | Select | Detail) -> Answer:
+    def _tag(self) -> str:
+        """Of all that the records say now."""
+        return f"{self._start}-{self.catalog.version}"
+
+    def _detail(self, key: str, known: str) -> Answer:
+        entry = self.catalog.entries.get(key)
+        tag = f"{self._start}-{tag_of(entry.text if entry else b'')}"
+        return unchanged() if holds(known, tag) else detail(entry, _now(tag))
+
+    async def _search(self, asked: Form | Select | Look | Detail) -> Answer:
         types = asked.filter.types if isinstance(asked, Select) else None
         if asked.at is None:
             entries = self.catalog.of_types(types)
@@ -212,8 +240,12 @@ class CatalogService:
         match asked:
             case Form(path, _):
                 return await self._shaped(SHAPES[path], entries)
-            case Detail(key, _):
-                return as_detail(next((e for e in entries if e.key == key), None))
+            case Look(view, at):
+                moment = _now(self._tag()) if at is None else _then(at)
+                return await self._in_slices(listing(view, entries, moment))
+            case Detail(key, at):
+                found = next((e for e in entries if e.key == key), None)
+                return detail(found, _then(at or 0))
             case Select(meant, _):
                 return await self._shaped(JSON, entries, meant)
 
@@ -223,24 +255,46 @@ class CatalogService:
     async def _shaped(
         self, shape: Shape, entries: Sequence[Entry], meant: Filter | None = None
     ) -> Answer:
-        """The records that are meant, in slices: others have their turn in between."""
-        pieces, spent_s = [], 0.0
-        began = perf_counter()
-        for entry in entries:
-            if meant is None or meant.means(entry.fields):
-                pieces.append(shape.each(entry))
+        """The records that are meant."""
+
+        def steps() -> Steps:
+            pieces = []
+            for entry in entries:
+                if meant is None or meant.means(entry.fields):
+                    pieces.append(shape.each(entry))
+                yield
+            return shape.around(pieces)
+
+        return await self._in_slices(steps())
+
+    async def _in_slices(self, steps: Steps) -> Answer:
+        """What comes of many small steps: others have their turn in between."""
+        spent_s, began = 0.0, perf_counter()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                answer: Answer = end.value
+                return answer
             if (took_s := perf_counter() - began) > SLICE_S:
                 spent_s += took_s
                 if spent_s > PATIENCE_S:
                     return too_costly()
                 await asyncio.sleep(0)
                 began = perf_counter()
-        return shape.around(pieces)
 
 
-def _date() -> str:
+def _now(tag: str) -> Moment:
+    return Moment(now=int(time.time()), tag=tag)
+
+
+def _then(at: int) -> Moment:
+    return Moment(now=at, base=f"/history/{at}", date=_date(at))
+
+
+def _date(at: float | None = None) -> str:
     """As genuine catalogs write it, in the one zone that all share."""
-    return time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime())
+    return time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(at))
 
 
 # Where two neighbouring numbers are free: below those that systems give to whoever

@@ -1,10 +1,13 @@
 """What a catalog keeps, what changes in it, and how much of anything it takes."""
 
 import math
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+
+from shoal.errors import MalformedMessage
 
 # Where programs look for a catalog, and what they call their list of them.
 DEFAULT_PORT = 9097
@@ -54,6 +57,19 @@ class Entry(Struct, gc=False):
     expires: float = 0.0
     due: float = math.inf  # When the catalog next looks whether it has.
     fields_ready: Fields | None = None
+    # When it was heard, in ms, and after all that was heard of it before: the greater
+    # is the newer, whatever the clocks of those who heard it.
+    stamp: int = 0
+    away_s: float = 0.0  # So much longer it lives because we were away.
+    mark_ready: int = 0
+
+    @property
+    def mark(self) -> int:
+        """What it says, but for when, in a number."""
+        if not self.mark_ready:
+            digest = blake2b(self.before + self.after, digest_size=8).digest()
+            self.mark_ready = int.from_bytes(digest) >> 2 | 1
+        return self.mark_ready
 
     @property
     def size_bytes(self) -> int:
@@ -93,6 +109,14 @@ class Forgotten(Struct, frozen=True):
 
 
 Change = Heard | Forgotten
+
+
+class Ended(Struct, gc=False):
+    """What is kept of a record that is no more, lest an older copy bring it back."""
+
+    stamp: int
+    mark: int
+    until: float  # No catalog has a copy then.
 
 
 def entry_of(
@@ -135,6 +159,19 @@ def entry_again(text: bytes, lifetime_s: int) -> Entry:
         heard=int(heard),
         lifetime_s=lifetime_s,
     )
+
+
+def entry_shared(fields: Fields, stamp: int, now: float, lifetime_s: int) -> Entry:
+    """A record as another catalog heard it, or `MalformedMessage`."""
+    address, name = _told(fields.get("address")), _told(fields.get("name"))
+    if not (address and name):
+        raise MalformedMessage("a shared record that does not say whose it is")
+    heard = min(stamp // 1000, int(now))
+    found = entry_of(
+        fields, address=address, host=name, heard=heard, lifetime_s=lifetime_s
+    )
+    found.stamp = stamp
+    return found
 
 
 def _key(fields: Fields, address: str, name: str) -> str:

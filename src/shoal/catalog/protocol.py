@@ -17,6 +17,7 @@ from shoal.catalog.messages import (
     MAX_TABLE_BYTES,
     READY_BYTES,
     Change,
+    Ended,
     Entry,
     Forgotten,
     Heard,
@@ -32,6 +33,10 @@ Effects = list[Emit[Change]]
 # that said it each time would grow by a gigabyte a day.
 KEPT_AGAIN = 4
 
+# A copy elsewhere may end so much later than ours: clocks differ by seconds in an hour,
+# and a message may be under way.
+SLACK, SLACK_S = 1.05, 60.0
+
 
 class Catalog:
     """Who offers what, as far as they have said so lately."""
@@ -41,6 +46,11 @@ class Catalog:
         self.entries: dict[str, Entry] = {}
         self.version = 0  # Changes with anything that an answer could show.
         self.taken = self.refused = self.junk = 0
+        # For other catalogs, if any are told: what was heard since they were, and
+        # whether it is new; and what ended, in that order.
+        self.shared = False
+        self.fresh: dict[str, bool] = {}
+        self.ended: dict[str, Ended] = {}
         self._started = now
         self._size_bytes = 0
         self._by_type: dict[str, dict[str, Entry]] = {}
@@ -64,8 +74,7 @@ class Catalog:
             if entry.expires > now:  # It was heard again.
                 self._look_then(entry, entry.expires)
                 continue
-            self._drop(entry)
-            effects.append(Emit(Forgotten(key, now)))
+            effects += self._end(entry, now)
         return effects
 
     def offer(self, data: bytes, address: str, host: str | None, now: float) -> Effects:
@@ -87,12 +96,51 @@ class Catalog:
         )
         if len(data) <= READY_BYTES:
             entry.update, entry.host = data, host
-        self._take(entry, now)
+        entry.stamp = self._stamp(entry.key, now)
+        self._take(entry, now, now + entry.lifetime_s)
+        if self.shared:
+            self.fresh[entry.key] = True
         return [Emit(Heard(entry.key, entry.text, now))]
 
     def load(self, entry: Entry) -> None:
         """Take a record from the history, as it was."""
+        entry.stamp = entry.heard * 1000
+        entry.away_s = max(0.0, self._started - entry.heard)
         self._put(entry, max(entry.heard, self._started) + entry.lifetime_s)
+
+    # From other catalogs
+
+    def is_elder(self, now: float) -> bool:
+        """Have we been here so long that whoever lives has told us?"""
+        return now - self._started >= self.lifetime_s
+
+    def has_room(self) -> bool:
+        """Would one more record be taken?"""
+        return (
+            len(self.entries) < MAX_RECORDS and self._size_bytes + 1 < MAX_TABLE_BYTES
+        )
+
+    def adopt(self, entry: Entry, left_s: float, now: float) -> Effects:
+        """Take a record as another catalog heard it."""
+        self._take(entry, now, now + min(left_s, entry.lifetime_s))
+        return [Emit(Heard(entry.key, entry.text, now))]
+
+    def hear_of(self, entry: Entry, stamp: int, left_s: float, now: float) -> Effects:
+        """Another catalog has heard again of what we have too."""
+        entry.stamp = stamp
+        entry.heard = min(stamp // 1000, int(now))
+        entry.expires = now + min(left_s, entry.lifetime_s)
+        if entry.expires < entry.due:
+            self._look_then(entry, entry.expires)
+        self.version += 1
+        return self._kept_again(entry, now)
+
+    def end(self, key: str, ended: Ended, now: float) -> Effects:
+        """Let go of a record that has ended in another catalog."""
+        entry = self.entries.get(key)
+        effects = self._end(entry, now) if entry else []
+        self._remember(key, ended)
+        return effects
 
     # Answers
 
@@ -116,13 +164,25 @@ class Catalog:
         self.taken += 1
         self.version += 1
         entry.heard = int(now)
+        entry.stamp = max(int(now * 1000), entry.stamp + 1)
+        entry.away_s = 0.0
         entry.expires = now + entry.lifetime_s
+        if self.shared:
+            self.fresh.setdefault(entry.key, False)
+        return self._kept_again(entry, now)
+
+    def _kept_again(self, entry: Entry, now: float) -> Effects:
         if now - entry.kept < entry.lifetime_s / KEPT_AGAIN:
             return []
         entry.kept = int(now)
         return [Emit(Heard(entry.key, entry.text, now))]
 
-    def _take(self, entry: Entry, now: float) -> None:
+    def _stamp(self, key: str, now: float) -> int:
+        """Later than whatever is known of it, though another's clock be fast."""
+        known = self.entries.get(key) or self.ended.get(key)
+        return max(int(now * 1000), known.stamp + 1 if known else 0)
+
+    def _take(self, entry: Entry, now: float, expires: float) -> None:
         old = self.entries.get(entry.key)
         size = self._size_bytes + entry.size_bytes - (old.size_bytes if old else 0)
         if (old is None and len(self.entries) >= MAX_RECORDS) or size > MAX_TABLE_BYTES:
@@ -133,10 +193,11 @@ class Catalog:
             )
         self.taken += 1
         entry.kept = int(now)
-        self._put(entry, now + entry.lifetime_s)
+        self._put(entry, expires)
 
     def _put(self, entry: Entry, expires: float) -> None:
         old = self.entries.get(entry.key)
+        self.ended.pop(entry.key, None)
         entry.expires = expires
         if old is not None:
             self._unlink(old)
@@ -155,6 +216,19 @@ class Catalog:
     def _look_then(self, entry: Entry, at: float) -> None:
         entry.due = at
         heappush(self._expiries, (at, entry.key))
+
+    def _end(self, entry: Entry, now: float) -> Effects:
+        self._drop(entry)
+        if self.shared:
+            heard = entry.expires - entry.lifetime_s
+            until = heard + self.lifetime_s * SLACK + SLACK_S
+            self._remember(entry.key, Ended(entry.stamp, entry.mark, until))
+        return [Emit(Forgotten(entry.key, now))]
+
+    def _remember(self, key: str, ended: Ended) -> None:
+        self.ended[key] = ended
+        if len(self.ended) > MAX_RECORDS:
+            del self.ended[next(iter(self.ended))]
 
     def _drop(self, entry: Entry) -> None:
         self._unlink(entry)

@@ -26,9 +26,10 @@ from shoal.catalog.connection import Question, Room, Update
 from shoal.catalog.history import History
 from shoal.catalog.hosts import Hosts
 from shoal.catalog.intake import Intake
-from shoal.catalog.messages import LIFETIME_S, Entry
+from shoal.catalog.messages import LIFETIME_S, Change, Entry
 from shoal.catalog.protocol import Catalog, Effects, order
 from shoal.catalog.requests import Detail, Form, Select, understand
+from shoal.catalog.spreader import Spreader, Wires
 from shoal.catalog.writer import Keeper
 from shoal.core.address import join
 from shoal.core.disk import Disk
@@ -84,6 +85,7 @@ class CatalogService:
         self.catalog = Catalog(time.time(), lifetime_s=lifetime_s)
         self._history = History(disk) if disk else None
         self._keeper: Keeper | None = None
+        self._spreader: Spreader | None = None
         self._hosts = Hosts()
         self._rooms = Room(MAX_QUESTIONS), Room(MAX_UPDATES)
         self._ready: dict[str, tuple[int, Answer]] = {}
@@ -119,8 +121,14 @@ class CatalogService:
         for entry in found:
             self.catalog.load(entry)
 
+    def share(self, wires: Wires) -> None:
+        """Know from now on what other catalogs of a network know."""
+        self._spreader = Spreader(self.catalog, wires, self._keep_one, self._fail)
+
     async def close(self) -> None:
         """Serve no more; what was told is kept."""
+        if self._spreader:
+            self._spreader.stop()
         for task in self._tasks:
             task.cancel()
         for server in self._servers:
@@ -163,9 +171,12 @@ class CatalogService:
             self._keep(effects)
 
     def _keep(self, effects: Effects) -> None:
+        for effect in effects:
+            self._keep_one(effect.fact)
+
+    def _keep_one(self, change: Change) -> None:
         if self._keeper:
-            for effect in effects:
-                self._keeper.keep(effect.fact)
+            self._keeper.keep(change)
 
     async def _tick(self) -> None:
         while True:

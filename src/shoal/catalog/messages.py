@@ -30,6 +30,10 @@ MAX_TABLE_BYTES = 64 << 20
 
 MAX_NAME = 128
 
+# A copy elsewhere may end so much later than ours: clocks differ by seconds in an hour,
+# and a message may be under way. So long after it was heard an end is remembered.
+SLACK, SLACK_S = 1.05, 60.0
+
 # What is at most so long is kept as Python has it too, ready for filters; a decoded
 # record takes ten times its text, and nearly all are of a kilobyte.
 READY_BYTES = 4096
@@ -102,10 +106,15 @@ class Heard(Struct, frozen=True):
 
 
 class Forgotten(Struct, frozen=True):
-    """A record is no more: it left, or was not heard from for its lifetime."""
+    """A record is no more: it left, or was not heard from for its lifetime.
+
+    Which one it was is said where other catalogs may have copies of it.
+    """
 
     key: str
     at: float
+    stamp: int = 0
+    mark: int = 0
 
 
 Change = Heard | Forgotten
@@ -117,6 +126,11 @@ class Ended(Struct, gc=False):
     stamp: int
     mark: int
     until: float  # No catalog has a copy then.
+
+
+def remembered_s(lifetime_s: int) -> float:
+    """How long after a record was heard its end is of interest."""
+    return lifetime_s * SLACK + SLACK_S
 
 
 def entry_of(

@@ -35,7 +35,7 @@ class Outline:
             return ended.stamp, True, ended.mark
         return NOWHERE
 
-    def sums(self) -> tuple[int, ...]:
+    def sums(self, now: float) -> tuple[int, ...]:
         """A sum for each parcel, that the order does not change."""
         sums = [0] * PARCELS
         for key, entry in self._catalog.entries.items():
@@ -43,6 +43,8 @@ class Outline:
                 said = entry.mark + 2 * entry.stamp * _SPREAD & _MASK
                 sums[parcel_of(key)] += (said ^ (said >> 31)) * _STIR
         for key, ended in self._catalog.ended.items():
+            if ended.until <= now:  # Else each would remind the other for ever.
+                continue
             said = ended.mark + (2 * ended.stamp + 1) * _SPREAD & _MASK
             sums[parcel_of(key)] += (said ^ (said >> 31)) * _STIR
         return tuple(each & _MASK for each in sums)
@@ -63,7 +65,7 @@ class Outline:
             entry, ended = self._catalog.entries.get(key), self._catalog.ended.get(key)
             if entry and is_shared(entry):
                 yield Line(key, entry.stamp, entry.mark, *left_ms(entry, now))
-            elif ended and not entry:
+            elif ended and not entry and ended.until > now:
                 left = _milliseconds(ended.until - now)
                 yield Line(key, ended.stamp, ended.mark, left, 0, ended=True)
 

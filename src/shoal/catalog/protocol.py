@@ -22,6 +22,7 @@ from shoal.catalog.messages import (
     Forgotten,
     Heard,
     entry_of,
+    remembered_s,
 )
 from shoal.catalog.updates import decode
 from shoal.core.machine import Emit
@@ -32,10 +33,6 @@ Effects = list[Emit[Change]]
 # That a record was heard again, unchanged, is kept so often in its lifetime: a history
 # that said it each time would grow by a gigabyte a day.
 KEPT_AGAIN = 4
-
-# A copy elsewhere may end so much later than ours: clocks differ by seconds in an hour,
-# and a message may be under way.
-SLACK, SLACK_S = 1.05, 60.0
 
 
 class Catalog:
@@ -137,10 +134,24 @@ class Catalog:
 
     def end(self, key: str, ended: Ended, now: float) -> Effects:
         """Let go of a record that has ended in another catalog."""
-        entry = self.entries.get(key)
-        effects = self._end(entry, now) if entry else []
-        self._remember(key, ended)
-        return effects
+        if entry := self.entries.get(key):
+            self._drop(entry)
+        self.remember(key, ended)
+        return [Emit(Forgotten(key, now, ended.stamp, ended.mark))]
+
+    def remember(self, key: str, ended: Ended) -> None:
+        """No copy of it may come back; of too many ends the oldest are forgotten."""
+        self.ended[key] = ended
+        if len(self.ended) > MAX_RECORDS:
+            del self.ended[next(iter(self.ended))]
+
+    def endings(self, now: float) -> list[Change]:
+        """What is remembered of what ended, for the history."""
+        kept_s = remembered_s(self.lifetime_s)
+        return [
+            Forgotten(key, min(each.until - kept_s, now), each.stamp, each.mark)
+            for key, each in self.ended.items()
+        ]
 
     # Answers
 
@@ -218,17 +229,12 @@ class Catalog:
         heappush(self._expiries, (at, entry.key))
 
     def _end(self, entry: Entry, now: float) -> Effects:
-        self._drop(entry)
         if self.shared:
             heard = entry.expires - entry.lifetime_s
-            until = heard + self.lifetime_s * SLACK + SLACK_S
-            self._remember(entry.key, Ended(entry.stamp, entry.mark, until))
+            until = heard + remembered_s(self.lifetime_s)
+            return self.end(entry.key, Ended(entry.stamp, entry.mark, until), now)
+        self._drop(entry)
         return [Emit(Forgotten(entry.key, now))]
-
-    def _remember(self, key: str, ended: Ended) -> None:
-        self.ended[key] = ended
-        if len(self.ended) > MAX_RECORDS:
-            del self.ended[next(iter(self.ended))]
 
     def _drop(self, entry: Entry) -> None:
         self._unlink(entry)

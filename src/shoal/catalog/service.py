@@ -113,6 +113,8 @@ class CatalogService:
         lifetime_s = self.catalog.lifetime_s
         try:
             found = await self._loop.run_in_executor(None, history.recover, lifetime_s)
+            ended = partial(history.ended, lifetime_s, time.time())
+            self.catalog.ended = await self._loop.run_in_executor(None, ended)
         except OSError as error:
             raise DirectoryDamaged(
                 f"history {error.filename or ''}: {(error.strerror or '').lower()}; "

@@ -22,9 +22,10 @@ from shoal.catalog.messages import (
     Ended,
     Entry,
     entry_shared,
+    remembered_s,
 )
 from shoal.catalog.outline import NOWHERE, Outline, is_shared, left_ms
-from shoal.catalog.protocol import SLACK, SLACK_S, Catalog
+from shoal.catalog.protocol import Catalog
 from shoal.catalog.shared import (
     BATCH_BYTES,
     MAX_LINES,
@@ -122,7 +123,7 @@ class Spreading:
         if not 0 < self._compare_at - now <= COMPARE_S:
             self._compare_at = now + COMPARE_S
             self._forget(now)
-            compare = Compare(self.outline.sums())
+            compare = Compare(self.outline.sums(now))
             effects += [Send(peer, compare) for peer in self._next()]
         return effects
 
@@ -133,7 +134,7 @@ class Spreading:
         self.others[sender] = None
         match message:
             case Here():
-                return [Send(sender, Compare(self.outline.sums()))]
+                return [Send(sender, Compare(self.outline.sums(now)))]
             case Compare(sums):
                 return self._compared(sender, sums, now)
             case Lines():
@@ -195,7 +196,7 @@ class Spreading:
     def _compared(
         self, sender: PeerId, sums: Sequence[int], now: float
     ) -> SpreadEffects:
-        mine = self.outline.sums()
+        mine = self.outline.sums(now)
         differing = [n for n in range(PARCELS) if mine[n] != sums[n]]
         if not differing:
             return []
@@ -236,14 +237,16 @@ class Spreading:
         catalog, left_s = self.catalog, line.left_ms / 1000
         entry = catalog.entries.get(line.key)
         if line.ended:
-            left_s = min(left_s, catalog.lifetime_s * SLACK + SLACK_S)
+            if not line.left_ms:
+                return []
+            left_s = min(left_s, remembered_s(catalog.lifetime_s))
             ended = Ended(line.stamp, line.mark, now + left_s)
             return [*catalog.end(line.key, ended, now)]
         if entry and entry.mark == line.mark:
             entry.away_s = line.away_ms / 1000
             return [*catalog.hear_of(entry, line.stamp, left_s, now)]
         if entry is None and self._has_outlived(line, now):
-            until = now + catalog.lifetime_s * SLACK + SLACK_S
+            until = now + remembered_s(catalog.lifetime_s)
             ended = Ended(line.stamp, line.mark, until)
             effects: SpreadEffects = [*catalog.end(line.key, ended, now)]
             lines = tuple(self.outline.lines([line.key], now))

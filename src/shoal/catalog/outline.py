@@ -26,6 +26,8 @@ class Outline:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._sums = [0] * PARCELS
+        self._parcels: list[dict[str, int]] = [{} for _ in range(PARCELS)]
 
     def rank(self, key: str) -> Rank:
         """What a line of it must exceed to tell something new."""
@@ -35,29 +37,34 @@ class Outline:
             return ended.stamp, True, ended.mark
         return NOWHERE
 
-    def sums(self, now: float) -> tuple[int, ...]:
+    def sums(self) -> tuple[int, ...]:
         """A sum for each parcel, that the order does not change."""
-        sums = [0] * PARCELS
-        for key, entry in self._catalog.entries.items():
-            if is_shared(entry):
-                said = entry.mark + 2 * entry.stamp * _SPREAD & _MASK
-                sums[parcel_of(key)] += (said ^ (said >> 31)) * _STIR
-        for key, ended in self._catalog.ended.items():
-            if ended.until <= now:  # Else each would remind the other for ever.
-                continue
-            said = ended.mark + (2 * ended.stamp + 1) * _SPREAD & _MASK
-            sums[parcel_of(key)] += (said ^ (said >> 31)) * _STIR
-        return tuple(each & _MASK for each in sums)
+        self._catch_up()
+        return tuple(self._sums)
 
-    def by_parcel(self, parcels: Iterable[int]) -> dict[int, list[str]]:
-        """All keys of these parcels."""
-        found: dict[int, list[str]] = {parcel: [] for parcel in parcels}
-        if found:
-            for known in (self._catalog.entries, self._catalog.ended):
-                for key in known:
-                    if (parcel := parcel_of(key)) in found:
-                        found[parcel].append(key)
-        return found
+    def keys(self, parcel: int) -> list[str]:
+        """All keys of a parcel."""
+        self._catch_up()
+        return list(self._parcels[parcel])
+
+    def _catch_up(self) -> None:
+        """Sum up what changed. All of a full catalog takes 40 ms, that of 5 s one."""
+        changed, self._catalog.changed = self._catalog.changed, {}
+        for key in changed:
+            parcel = parcel_of(key)
+            keys, share = self._parcels[parcel], self._share(key)
+            gained = share - keys.pop(key, 0)
+            self._sums[parcel] = (self._sums[parcel] + gained) & _MASK
+            if share:
+                keys[key] = share
+
+    def _share(self, key: str) -> int:
+        """What a key adds to its sum: nothing if nothing is known of it."""
+        stamp, ended, mark = self.rank(key)
+        if stamp < 0 or not (ended or is_shared(self._catalog.entries[key])):
+            return 0
+        said = (mark + (2 * stamp + ended) * _SPREAD) & _MASK
+        return (said ^ (said >> 31)) * _STIR & _MASK or 1
 
     def lines(self, keys: Iterable[str], now: float) -> Iterator[Line]:
         """What is known of those of them that are known."""
@@ -66,6 +73,8 @@ class Outline:
             if entry and is_shared(entry):
                 yield Line(key, entry.stamp, entry.mark, *left_ms(entry, now))
             elif ended and not entry and ended.until > now:
+                # What is due to be forgotten is not told: one would else remind the
+                # other, and that one the first, for ever.
                 left = _milliseconds(ended.until - now)
                 yield Line(key, ended.stamp, ended.mark, left, 0, ended=True)
 

@@ -44,9 +44,10 @@ class Catalog:
         self.version = 0  # Changes with anything that an answer could show.
         self.taken = self.refused = self.junk = 0
         # For other catalogs, if any are told: what was heard since they were, and
-        # whether it is new; and what ended, in that order.
+        # whether it is new; what changed since it was summed up; what ended, in order.
         self.shared = False
         self.fresh: dict[str, bool] = {}
+        self.changed: dict[str, None] = {}
         self.ended: dict[str, Ended] = {}
         self._started = now
         self._size_bytes = 0
@@ -130,6 +131,7 @@ class Catalog:
         if entry.expires < entry.due:
             self._look_then(entry, entry.expires)
         self.version += 1
+        self.changed[entry.key] = None
         return self._kept_again(entry, now)
 
     def end(self, key: str, ended: Ended, now: float) -> Effects:
@@ -142,8 +144,17 @@ class Catalog:
     def remember(self, key: str, ended: Ended) -> None:
         """No copy of it may come back; of too many ends the oldest are forgotten."""
         self.ended[key] = ended
+        self.changed[key] = None
         if len(self.ended) > MAX_RECORDS:
-            del self.ended[next(iter(self.ended))]
+            oldest = next(iter(self.ended))
+            del self.ended[oldest]
+            self.changed[oldest] = None
+
+    def forget(self, now: float) -> None:
+        """Forget what ended so long ago that no copy of it is left."""
+        for key in [key for key, each in self.ended.items() if each.until <= now]:
+            del self.ended[key]
+            self.changed[key] = None
 
     def endings(self, now: float) -> list[Change]:
         """What is remembered of what ended, for the history."""
@@ -180,6 +191,7 @@ class Catalog:
         entry.expires = now + entry.lifetime_s
         if self.shared:
             self.fresh.setdefault(entry.key, False)
+            self.changed[entry.key] = None
         return self._kept_again(entry, now)
 
     def _kept_again(self, entry: Entry, now: float) -> Effects:
@@ -223,6 +235,8 @@ class Catalog:
             self._by_update[entry.address, entry.host, entry.update] = entry
         self._size_bytes += entry.size_bytes
         self.version += 1
+        if self.shared:
+            self.changed[entry.key] = None
 
     def _look_then(self, entry: Entry, at: float) -> None:
         entry.due = at

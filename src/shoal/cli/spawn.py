@@ -205,6 +205,7 @@ def _place(plan: Plan) -> list[str]:
         "--insecure": plan.insecure,
         "--public": plan.public,
         "--guest": plan.guest,
+        "--lan": plan.lan,
     }
     return command + [flag for flag, meant in flags.items() if meant]
 

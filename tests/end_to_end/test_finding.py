@@ -1,0 +1,80 @@
+"""Peers on machines apart that find each other: by a catalog, by the LAN, by address."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.cluster import Cluster, Node, all_see, wait_until
+from tests.end_to_end.namespaces import Namespaces, require_namespaces
+
+FIND_S = 30.0
+
+
+@pytest.fixture
+def lan(tmp_path: Path) -> Iterator[Namespaces]:
+    require_namespaces()
+    namespaces = Namespaces(tmp_path, 3)
+    yield namespaces
+    namespaces.remove()
+
+
+def wait_together(lan: Namespaces, nodes: list[Node]) -> None:
+    names = [node.name for node in nodes]
+    wait_until(
+        lambda: all_see(nodes, names, "alive", lan.members), FIND_S, f"{names} to meet"
+    )
+
+
+def test_one_known_address_is_enough(lan: Namespaces) -> None:
+    first, second, _ = lan.machines
+    one = first.up()
+    wait_together(lan, [one, second.up("--join", one.address)])
+
+
+def test_peers_find_a_network_on_the_lan_and_tell_others_apart(lan: Namespaces) -> None:
+    first, second, third = lan.machines
+    one = first.up("--lan", "--project", "temps")
+    two = second.up("--lan", "--project", "temps")
+    other = third.up("--lan", "--project", "salt")
+    assert two.network == one.network != other.network
+    wait_together(lan, [one, two])
+    one.kill()
+    third.cluster.shoal("down")
+    where = ("--dir", str(third.cluster.root / "late"))
+    late = third.up("--lan", "--project", "temps", *where)
+    assert late.network == one.network
+    wait_together(lan, [two, late])
+
+
+def test_two_that_start_at_once_found_one_network(lan: Namespaces) -> None:
+    begun = [
+        each.cluster.begin(
+            *("up", "--lan", "--insecure", "--json", "--detach"),
+            *("--listen", f"{each.host}:7600", "--timeout", "40"),
+        )
+        for each in lan.machines
+    ]
+    told = [json.loads(each.communicate(timeout=60)[0])[0] for each in begun]
+    nodes = [
+        Node(
+            each["name"],
+            each["address"],
+            each["network"],
+            each["pid"],
+            Path(each["directory"]),
+        )
+        for each in told
+    ]
+    for machine, node in zip(lan.machines, nodes, strict=True):
+        machine.cluster.started.append(node)
+    assert len({node.network for node in nodes}) == 1
+    wait_together(lan, nodes)
+
+
+def test_who_is_on_this_machine_alone_is_not_on_the_lan(user: Cluster) -> None:
+    done = user.shoal("up", "--lan", "--listen", ":0")
+    assert done.returncode == 2
+    assert "--lan: 127.0.0.1 is this machine alone" in done.stderr
+    assert "--insecure" in done.stderr

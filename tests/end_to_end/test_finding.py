@@ -1,4 +1,4 @@
-"""Peers on machines apart that find each other: by a catalog, by the LAN, by address."""
+"""Peers on machines apart find each other: by a catalog, by the LAN, by address."""
 
 import json
 from collections.abc import Iterator
@@ -31,6 +31,29 @@ def test_one_known_address_is_enough(lan: Namespaces) -> None:
     first, second, _ = lan.machines
     one = first.up()
     wait_together(lan, [one, second.up("--join", one.address)])
+
+
+def test_a_project_is_found_through_a_catalog(lan: Namespaces) -> None:
+    first, second, third = lan.machines
+    where = ("--catalog", f"{third.host}:9097")
+    serving = third.cluster.begin("catalog", "serve", "--public", "--json")
+    try:
+        assert serving.stdout
+        assert json.loads(serving.stdout.readline())["port"] == 9097
+        one = first.up("--project", "temps", *where)
+        wait_until(
+            lambda: second.cluster.shoal("find", 'project=="temps"', *where).stdout,
+            FIND_S,
+            "the record",
+        )
+        [found] = second.cluster.ask("find", 'project=="temps"', *where)
+        assert found["address"] == first.host
+        two = second.up("--join", f"{found['address']}:{found['port']}")
+        wait_together(lan, [one, two])
+    finally:
+        serving.terminate()
+        serving.wait(10)
+        serving.stdout and serving.stdout.close()
 
 
 def test_peers_find_a_network_on_the_lan_and_tell_others_apart(lan: Namespaces) -> None:
@@ -71,6 +94,18 @@ def test_two_that_start_at_once_found_one_network(lan: Namespaces) -> None:
         machine.cluster.started.append(node)
     assert len({node.network for node in nodes}) == 1
     wait_together(lan, nodes)
+
+
+def test_two_networks_of_one_name_are_told_of(lan: Namespaces) -> None:
+    first, second, third = lan.machines
+    lan.part([first], [second])
+    one, two = first.up("--lan"), second.up("--lan")
+    assert one.network != two.network
+    lan.lift()
+    three = third.up("--lan")
+    assert three.network == min(one.network, two.network)
+    wait_until(lambda: "two networks of project" in three.log(), FIND_S, "a warning")
+    assert max(one.network, two.network) in three.log()
 
 
 def test_who_is_on_this_machine_alone_is_not_on_the_lan(user: Cluster) -> None:

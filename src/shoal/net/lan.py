@@ -31,6 +31,9 @@ LOOK_S = 4.0
 # A peer that founds a network is up in a second; who waits longer waits for nobody.
 FOUND_S = 10.0
 
+# Who was cut off while others said where they are hears it then.
+AGAIN_S = 60.0
+
 STEP_S = 0.1
 ASK_MS = 3000
 CLOSE_S = 2.0
@@ -65,6 +68,7 @@ class Lan:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._warned: dict[str, None] = {}
         self._said: AsyncServiceInfo | None = None
+        self._repeating: asyncio.Task[None] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -116,6 +120,14 @@ class Lan:
         await self._say(network, address)
         for each in self._seen.values():
             self._compare(each)
+        self._repeating = asyncio.get_running_loop().create_task(
+            self._repeat(network, address)
+        )
+
+    async def _repeat(self, network: str, address: Address) -> None:
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            await self._say(network, address)
 
     # What others say
 
@@ -202,8 +214,9 @@ class Lan:
             log.warning("another on the local network calls itself %s", self._peer)
 
     async def _close(self) -> None:
-        for task in list(self._asking.values()):
-            task.cancel()
+        for task in [*self._asking.values(), self._repeating]:
+            if task:
+                task.cancel()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._browser.async_cancel()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.conformance import fuzz, fuzz_talks
 from tests.end_to_end import campaign, kills
+from tests.simulation.catalogs_properties import CATALOGS_PROPERTIES
 from tests.simulation.peers_properties import PEERS_PROPERTIES
 from tests.simulation.peers_weather import PEERS_WEATHER
 from tests.simulation.properties import PROPERTIES, Property
@@ -38,6 +39,7 @@ EVERY: list[tuple[Property, int]] = [
     *((holds, 1) for holds in PROPERTIES + STORAGE_PROPERTIES + RECORDS_PROPERTIES),
     *((holds, PEERS_TIMES) for holds in PEERS_PROPERTIES + PEERS_WEATHER),
     (a_claim_is_ones, 1),
+    *((holds, 1) for holds in CATALOGS_PROPERTIES),
 ]
 
 # Small enough that both processors are busy to the end.

@@ -34,6 +34,7 @@ FACES = {
     "nursery.py",
     "results.py",
     "rows.py",
+    "spreader.py",
     "worker.py",
     "workers.py",
 }

@@ -101,12 +101,16 @@ class Cataloguing:
         """Of our own catalog."""
         return self._sockets[0].getsockname()[1] if self._sockets else None
 
-    async def start(self) -> None:
-        """Open our own, if there is to be one, and tell the others that we are here."""
+    async def start(self, network: Network) -> None:
+        """Open our own, if there is to be one, and tell others that we are here.
+
+        Our own shares with those of its network.
+        """
         if self._sockets:
             disk = self._home.files("catalog")
             self.service = CatalogService(fail=self._fail, disk=disk)
             await self.service.open(*self._sockets)
+            self.service.share(network)
         self._announcer.start()
 
     async def stop(self) -> None:

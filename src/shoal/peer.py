@@ -190,7 +190,7 @@ class Peer:
         self._reachability.start(settings.members.notice_s / 2)
         await self.records.take_up()
         await self.flow.start(settings.data)
-        await self.catalogs.start()
+        await self.catalogs.start(self.network)
 
     def _make_net(self) -> None:
         self.datagrams = Datagrams(self._caught, self.fail)

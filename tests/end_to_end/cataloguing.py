@@ -22,12 +22,11 @@ REQUEST = (
 )
 
 
-class Catalog:
-    """One that runs."""
+class Reached:
+    """A catalog on this machine, whoever runs it."""
 
-    def __init__(self, port: int, process: Popen[str]) -> None:
+    def __init__(self, port: int) -> None:
         self.port = port
-        self.process = process
 
     @property
     def address(self) -> str:
@@ -72,6 +71,14 @@ class Catalog:
     def wait_records(self, count: int) -> list[dict[str, Any]]:
         wait_until(lambda: len(self.records()) == count, PATIENCE_S, f"{count} records")
         return self.records()
+
+
+class Catalog(Reached):
+    """One that runs in a process of its own."""
+
+    def __init__(self, port: int, process: Popen[str]) -> None:
+        super().__init__(port)
+        self.process = process
 
 
 def read_all(connection: socket.socket) -> bytes:

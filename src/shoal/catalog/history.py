@@ -6,18 +6,26 @@ may have torn something. A line that does not match its checksum is passed over,
 damage costs what it hit. The state at any time is one file read up to there.
 
   CHECKSUM H TIME KEY RECORD    heard: the record since then
-  CHECKSUM G TIME KEY           gone
+  CHECKSUM G TIME KEY           gone; with STAMP MARK where other catalogs have copies
 """
 
 import errno
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from zlib import crc32
 
 import msgspec
 
-from shoal.catalog.messages import LIFETIME_S, Change, Entry, Heard, entry_again
+from shoal.catalog.messages import (
+    LIFETIME_S,
+    Change,
+    Ended,
+    Entry,
+    Heard,
+    entry_again,
+    remembered_s,
+)
 from shoal.core.disk import Disk
 
 # A question about the past reads at most so much, and the records of the day before.
@@ -59,6 +67,19 @@ class History:
             return []
         return _entries(self._disk.read(found[-1][2]), None, lifetime_s)
 
+    def ended(self, lifetime_s: int, now: float) -> dict[str, Ended]:
+        """What had ended by then and is to be remembered, in its order."""
+        found = _files(self._disk.names())
+        data = self._disk.read(found[-1][2]) if found else b""
+        ended: dict[str, Ended] = {}
+        for kind, time, key, rest in _read(data):
+            ended.pop(key.decode(), None)
+            until = time + remembered_s(lifetime_s)
+            if kind == b"G" and rest and until > now:
+                stamp, _, mark = rest.partition(b" ")
+                ended[key.decode()] = Ended(int(stamp), int(mark), until)
+        return ended
+
     def is_due(self, now: float) -> bool:
         """Is it time for another file?"""
         old = not 0 <= now - self._begun < FILE_S
@@ -68,8 +89,13 @@ class History:
         """Some changes are lost: another file is due."""
         self._name = ""
 
-    def begin(self, entries: Iterable[tuple[str, bytes]], now: float) -> None:
-        """Begin another file with these records, by key.
+    def begin(
+        self,
+        entries: Iterable[tuple[str, bytes]],
+        now: float,
+        ended: Iterable[Change] = (),
+    ) -> None:
+        """Begin another file with these records, by key, and what is to be remembered.
 
         Its name says from which second on it answers: all it begins with is before.
         """
@@ -77,7 +103,7 @@ class History:
         names = self._disk.names()
         number = 1 + max((each[0] for each in _files(names)), default=0)
         lines = [_line(b"H %.3f %b %b" % (now, k.encode(), t)) for k, t in entries]
-        data = b"".join([_line(b"B %.3f" % now), *lines])
+        data = b"".join([_line(b"B %.3f" % now), *lines, *map(_told, ended)])
         self._disk.write(FRESH, data)
         self._disk.sync(FRESH)
         name = f"history-{number:010}-{max(math.ceil(now), 0):010}"
@@ -131,6 +157,8 @@ def _told(change: Change) -> bytes:
         line = b"H %.3f %b %b" % (change.at, change.key.encode(), change.text)
     else:
         line = b"G %.3f %b" % (change.at, change.key.encode())
+        if change.stamp:
+            line += b" %d %d" % (change.stamp, change.mark)
     return _line(line)
 
 
@@ -138,21 +166,26 @@ def _line(said: bytes) -> bytes:
     return b"%08x %b\n" % (crc32(said), said)
 
 
+def _read(data: bytes) -> Iterator[tuple[bytes, float, bytes, bytes]]:
+    """Kind, time, key and the rest of each line about a record that is not damaged."""
+    for line in data.split(b"\n"):
+        checksum, _, said = line.partition(b" ")
+        if checksum == b"%08x" % crc32(said):
+            kind, time, *rest = said.split(b" ", 3)
+            if rest:
+                yield kind, float(time), rest[0], rest[1] if len(rest) > 1 else b""
+
+
 def _entries(data: bytes, until: float | None, lifetime_s: int) -> list[Entry]:
     """What the lines up to a time come to."""
     texts: dict[bytes, bytes] = {}
-    for line in data.split(b"\n"):
-        checksum, _, said = line.partition(b" ")
-        if checksum != b"%08x" % crc32(said):
-            continue
-        kind, time, *rest = said.split(b" ", 3)
-        if until is not None and float(time) > until:
+    for kind, time, key, rest in _read(data):
+        if until is not None and time > until:
             break
-        match kind, rest:
-            case b"H", [key, text]:
-                texts[key] = text
-            case b"G", [key]:
-                texts.pop(key, None)
+        if kind == b"H":
+            texts[key] = rest
+        elif kind == b"G":
+            texts.pop(key, None)
     return [found for text in texts.values() if (found := _again(text, lifetime_s))]
 
 

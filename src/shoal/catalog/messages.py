@@ -1,10 +1,13 @@
 """What a catalog keeps, what changes in it, and how much of anything it takes."""
 
 import math
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+
+from shoal.errors import MalformedMessage
 
 # Where programs look for a catalog, and what they call their list of them.
 DEFAULT_PORT = 9097
@@ -26,6 +29,10 @@ MAX_RECORDS = 10_000
 MAX_TABLE_BYTES = 64 << 20
 
 MAX_NAME = 128
+
+# A copy elsewhere may end so much later than ours: clocks differ by seconds in an hour,
+# and a message may be under way. So long after it was heard an end is remembered.
+SLACK, SLACK_S = 1.05, 60.0
 
 # What is at most so long is kept as Python has it too, ready for filters; a decoded
 # record takes ten times its text, and nearly all are of a kilobyte.
@@ -67,6 +74,19 @@ class Entry(Struct, gc=False):
     due: float = math.inf  # When the catalog next looks whether it has.
     fields_ready: Fields | None = None
     card: Card | None = None
+    # When it was heard, in ms, and after all that was heard of it before: the greater
+    # is the newer, whatever the clocks of those who heard it.
+    stamp: int = 0
+    away_s: float = 0.0  # So much longer it lives because we were away.
+    mark_ready: int = 0
+
+    @property
+    def mark(self) -> int:
+        """What it says, but for when, in a number."""
+        if not self.mark_ready:
+            digest = blake2b(self.before + self.after, digest_size=8).digest()
+            self.mark_ready = int.from_bytes(digest) >> 2 | 1
+        return self.mark_ready
 
     @property
     def size_bytes(self) -> int:
@@ -99,13 +119,31 @@ class Heard(Struct, frozen=True):
 
 
 class Forgotten(Struct, frozen=True):
-    """A record is no more: it left, or was not heard from for its lifetime."""
+    """A record is no more: it left, or was not heard from for its lifetime.
+
+    Which one it was is said where other catalogs may have copies of it.
+    """
 
     key: str
     at: float
+    stamp: int = 0
+    mark: int = 0
 
 
 Change = Heard | Forgotten
+
+
+class Ended(Struct, gc=False):
+    """What is kept of a record that is no more, lest an older copy bring it back."""
+
+    stamp: int
+    mark: int
+    until: float  # No catalog has a copy then.
+
+
+def remembered_s(lifetime_s: int) -> float:
+    """How long after a record was heard its end is of interest."""
+    return lifetime_s * SLACK + SLACK_S
 
 
 def entry_of(
@@ -148,6 +186,19 @@ def entry_again(text: bytes, lifetime_s: int) -> Entry:
         heard=int(heard),
         lifetime_s=lifetime_s,
     )
+
+
+def entry_shared(fields: Fields, stamp: int, now: float, lifetime_s: int) -> Entry:
+    """A record as another catalog heard it, or `MalformedMessage`."""
+    address, name = _told(fields.get("address")), _told(fields.get("name"))
+    if not (address and name):
+        raise MalformedMessage("a shared record that does not say whose it is")
+    heard = min(stamp // 1000, int(now))
+    found = entry_of(
+        fields, address=address, host=name, heard=heard, lifetime_s=lifetime_s
+    )
+    found.stamp = stamp
+    return found
 
 
 def _key(fields: Fields, address: str, name: str) -> str:

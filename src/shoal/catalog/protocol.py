@@ -17,10 +17,12 @@ from shoal.catalog.messages import (
     MAX_TABLE_BYTES,
     READY_BYTES,
     Change,
+    Ended,
     Entry,
     Forgotten,
     Heard,
     entry_of,
+    remembered_s,
 )
 from shoal.catalog.updates import decode
 from shoal.core.machine import Emit
@@ -41,6 +43,12 @@ class Catalog:
         self.entries: dict[str, Entry] = {}
         self.version = 0  # Changes with anything that an answer could show.
         self.taken = self.refused = self.junk = 0
+        # For other catalogs, if any are told: what was heard since they were, and
+        # whether it is new; what changed since it was summed up; what ended, in order.
+        self.shared = False
+        self.fresh: dict[str, bool] = {}
+        self.changed: dict[str, None] = {}
+        self.ended: dict[str, Ended] = {}
         self._started = now
         self._size_bytes = 0
         self._by_type: dict[str, dict[str, Entry]] = {}
@@ -64,8 +72,7 @@ class Catalog:
             if entry.expires > now:  # It was heard again.
                 self._look_then(entry, entry.expires)
                 continue
-            self._drop(entry)
-            effects.append(Emit(Forgotten(key, now)))
+            effects += self._end(entry, now)
         return effects
 
     def offer(self, data: bytes, address: str, host: str | None, now: float) -> Effects:
@@ -87,12 +94,75 @@ class Catalog:
         )
         if len(data) <= READY_BYTES:
             entry.update, entry.host = data, host
-        self._take(entry, now)
+        entry.stamp = self._stamp(entry.key, now)
+        self._take(entry, now, now + entry.lifetime_s)
+        if self.shared:
+            self.fresh[entry.key] = True
         return [Emit(Heard(entry.key, entry.text, now))]
 
     def load(self, entry: Entry) -> None:
         """Take a record from the history, as it was."""
+        entry.stamp = entry.heard * 1000
+        entry.away_s = max(0.0, self._started - entry.heard)
         self._put(entry, max(entry.heard, self._started) + entry.lifetime_s)
+
+    # From other catalogs
+
+    def is_elder(self, now: float) -> bool:
+        """Have we been here so long that whoever lives has told us?"""
+        return now - self._started >= self.lifetime_s
+
+    def has_room(self) -> bool:
+        """Would one more record be taken?"""
+        return (
+            len(self.entries) < MAX_RECORDS and self._size_bytes + 1 < MAX_TABLE_BYTES
+        )
+
+    def adopt(self, entry: Entry, left_s: float, now: float) -> Effects:
+        """Take a record as another catalog heard it."""
+        self._take(entry, now, now + min(left_s, entry.lifetime_s))
+        return [Emit(Heard(entry.key, entry.text, now))]
+
+    def hear_of(self, entry: Entry, stamp: int, left_s: float, now: float) -> Effects:
+        """Another catalog has heard again of what we have too."""
+        entry.stamp = stamp
+        entry.heard = min(stamp // 1000, int(now))
+        entry.expires = now + min(left_s, entry.lifetime_s)
+        if entry.expires < entry.due:
+            self._look_then(entry, entry.expires)
+        self.version += 1
+        self.changed[entry.key] = None
+        return self._kept_again(entry, now)
+
+    def end(self, key: str, ended: Ended, now: float) -> Effects:
+        """Let go of a record that has ended in another catalog."""
+        if entry := self.entries.get(key):
+            self._drop(entry)
+        self.remember(key, ended)
+        return [Emit(Forgotten(key, now, ended.stamp, ended.mark))]
+
+    def remember(self, key: str, ended: Ended) -> None:
+        """No copy of it may come back; of too many ends the oldest are forgotten."""
+        self.ended[key] = ended
+        self.changed[key] = None
+        if len(self.ended) > MAX_RECORDS:
+            oldest = next(iter(self.ended))
+            del self.ended[oldest]
+            self.changed[oldest] = None
+
+    def forget(self, now: float) -> None:
+        """Forget what ended so long ago that no copy of it is left."""
+        for key in [key for key, each in self.ended.items() if each.until <= now]:
+            del self.ended[key]
+            self.changed[key] = None
+
+    def endings(self, now: float) -> list[Change]:
+        """What is remembered of what ended, for the history."""
+        kept_s = remembered_s(self.lifetime_s)
+        return [
+            Forgotten(key, min(each.until - kept_s, now), each.stamp, each.mark)
+            for key, each in self.ended.items()
+        ]
 
     # Answers
 
@@ -116,13 +186,26 @@ class Catalog:
         self.taken += 1
         self.version += 1
         entry.heard = int(now)
+        entry.stamp = max(int(now * 1000), entry.stamp + 1)
+        entry.away_s = 0.0
         entry.expires = now + entry.lifetime_s
+        if self.shared:
+            self.fresh.setdefault(entry.key, False)
+            self.changed[entry.key] = None
+        return self._kept_again(entry, now)
+
+    def _kept_again(self, entry: Entry, now: float) -> Effects:
         if now - entry.kept < entry.lifetime_s / KEPT_AGAIN:
             return []
         entry.kept = int(now)
         return [Emit(Heard(entry.key, entry.text, now))]
 
-    def _take(self, entry: Entry, now: float) -> None:
+    def _stamp(self, key: str, now: float) -> int:
+        """Later than whatever is known of it, though another's clock be fast."""
+        known = self.entries.get(key) or self.ended.get(key)
+        return max(int(now * 1000), known.stamp + 1 if known else 0)
+
+    def _take(self, entry: Entry, now: float, expires: float) -> None:
         old = self.entries.get(entry.key)
         size = self._size_bytes + entry.size_bytes - (old.size_bytes if old else 0)
         if (old is None and len(self.entries) >= MAX_RECORDS) or size > MAX_TABLE_BYTES:
@@ -133,10 +216,11 @@ class Catalog:
             )
         self.taken += 1
         entry.kept = int(now)
-        self._put(entry, now + entry.lifetime_s)
+        self._put(entry, expires)
 
     def _put(self, entry: Entry, expires: float) -> None:
         old = self.entries.get(entry.key)
+        self.ended.pop(entry.key, None)
         entry.expires = expires
         if old is not None:
             self._unlink(old)
@@ -151,10 +235,20 @@ class Catalog:
             self._by_update[entry.address, entry.host, entry.update] = entry
         self._size_bytes += entry.size_bytes
         self.version += 1
+        if self.shared:
+            self.changed[entry.key] = None
 
     def _look_then(self, entry: Entry, at: float) -> None:
         entry.due = at
         heappush(self._expiries, (at, entry.key))
+
+    def _end(self, entry: Entry, now: float) -> Effects:
+        if self.shared:
+            heard = entry.expires - entry.lifetime_s
+            until = heard + remembered_s(self.lifetime_s)
+            return self.end(entry.key, Ended(entry.stamp, entry.mark, until), now)
+        self._drop(entry)
+        return [Emit(Forgotten(entry.key, now))]
 
     def _drop(self, entry: Entry) -> None:
         self._unlink(entry)

@@ -28,13 +28,14 @@ from shoal.catalog.connection import Question, Room, Update
 from shoal.catalog.history import History
 from shoal.catalog.hosts import Hosts
 from shoal.catalog.intake import Intake
-from shoal.catalog.messages import LIFETIME_S, Entry
+from shoal.catalog.messages import LIFETIME_S, Change, Entry
 from shoal.catalog.page.detail import detail
 from shoal.catalog.page.files import parts
 from shoal.catalog.page.frame import Moment
 from shoal.catalog.page.listing import listing
 from shoal.catalog.protocol import Catalog, Effects, order
 from shoal.catalog.requests import Detail, Form, Look, Part, Select, understand
+from shoal.catalog.spreader import Spreader, Wires
 from shoal.catalog.writer import Keeper
 from shoal.core.address import join
 from shoal.core.disk import Disk
@@ -94,6 +95,7 @@ class CatalogService:
         self.catalog = Catalog(time.time(), lifetime_s=lifetime_s)
         self._history = History(disk) if disk else None
         self._keeper: Keeper | None = None
+        self._spreader: Spreader | None = None
         self._hosts = Hosts()
         self._rooms = Room(MAX_QUESTIONS), Room(MAX_UPDATES)
         self._ready: dict[str, tuple[int, Answer]] = {}
@@ -123,6 +125,8 @@ class CatalogService:
         lifetime_s = self.catalog.lifetime_s
         try:
             found = await self._loop.run_in_executor(None, history.recover, lifetime_s)
+            ended = partial(history.ended, lifetime_s, time.time())
+            self.catalog.ended = await self._loop.run_in_executor(None, ended)
         except OSError as error:
             raise DirectoryDamaged(
                 f"history {error.filename or ''}: {(error.strerror or '').lower()}; "
@@ -131,8 +135,14 @@ class CatalogService:
         for entry in found:
             self.catalog.load(entry)
 
+    def share(self, wires: Wires) -> None:
+        """Know from now on what other catalogs of a network know."""
+        self._spreader = Spreader(self.catalog, wires, self._keep_one, self._fail)
+
     async def close(self) -> None:
         """Serve no more; what was told is kept."""
+        if self._spreader:
+            self._spreader.stop()
         for task in self._tasks:
             task.cancel()
         for server in self._servers:
@@ -175,9 +185,12 @@ class CatalogService:
             self._keep(effects)
 
     def _keep(self, effects: Effects) -> None:
+        for effect in effects:
+            self._keep_one(effect.fact)
+
+    def _keep_one(self, change: Change) -> None:
         if self._keeper:
-            for effect in effects:
-                self._keeper.keep(effect.fact)
+            self._keeper.keep(change)
 
     async def _tick(self) -> None:
         while True:

@@ -95,8 +95,9 @@ class Keeper:
             if self._loop.time() < self._retry_at:
                 return
             entries = [(each.key, each.text) for each in self._catalog.in_order()]
+            ended = self._catalog.endings(now)
             self._changes.clear()  # They are in there.
-            await self._attempt(partial(self._history.begin, entries, now))
+            await self._attempt(partial(self._history.begin, entries, now, ended))
         if self._changes and not self._history.is_due(now):
             changes, self._changes = self._changes, []
             await self._attempt(partial(self._history.append, changes))

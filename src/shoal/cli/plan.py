@@ -2,6 +2,7 @@
 
 import socket
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from shoal.cli import which
@@ -69,6 +70,7 @@ class Plan:
     guest: bool = False
     replicas: int | None = None
     grace_s: float = GRACE_S
+    lan: bool = False
 
     @classmethod
     def read(
@@ -97,6 +99,7 @@ class Plan:
         guest: bool = False,
         replicas: int | None = None,
         grace_s: float = GRACE_S,
+        lan: bool = False,
     ) -> "Plan":
         """Check everything that can be checked before anything is started."""
         host, port = addresses.parse(listen)
@@ -131,6 +134,7 @@ class Plan:
             guest=guest and _has_hosts(joined, directory or default_directory(port)),
             replicas=replicas,
             grace_s=grace_s,
+            lan=lan and _has_neighbours(host, advertise),
         )
 
     def settings(self) -> PeerSettings:
@@ -190,6 +194,19 @@ def _check_reach(listen: str, host: str, *, insecure: bool) -> None:
             "whoever reaches it could join; "
             "if you trust everybody on that network, add --insecure"
         )
+
+
+def _has_neighbours(host: str, advertise: str | None) -> bool:
+    """Who is to be found on the local network must be there."""
+    if find_spec("zeroconf") is None:
+        raise Misuse("--lan: it needs zeroconf; run: pip install 'shoal[lan]'")
+    where = addresses.parse(advertise)[0] if advertise else host
+    if addresses.is_loopback(where):
+        raise Misuse(
+            f"--lan: {where} is this machine alone; listen where others can reach "
+            "you, with --listen HOST:PORT --insecure"
+        )
+    return True
 
 
 def _has_hosts(joined: tuple[Address, ...], directory: Path) -> bool:

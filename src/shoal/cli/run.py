@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
@@ -19,7 +21,7 @@ from shoal.core.identity import Identity
 from shoal.core.machine import Address
 from shoal.errors import NotListening, ShoalError, Unreachable
 from shoal.net.dialler import ask_invitation, newcomer
-from shoal.net.home import Home, enter
+from shoal.net.home import Home, enter, membership
 from shoal.net.registry import register
 from shoal.peer import Peer
 
@@ -95,23 +97,53 @@ async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
         _log_to(plan, quiet=quiet)
         if plan.insecure:
             logging.warning(INSECURE)
-        await _live(home, plan, tell)
+        if plan.lan:
+            await _live_among_neighbours(home, plan, tell)
+        else:
+            await _live(home, plan, tell, _nobody)
     except ShoalError:
         footprint.erase()
         raise
 
 
-async def _live(home: Home, plan: Plan, tell: _Teller) -> None:
+async def _nobody(_: Peer) -> None:
+    """Who is not to be found on the local network tells nobody there."""
+
+
+async def _live_among_neighbours(home: Home, plan: Plan, tell: _Teller) -> None:
+    """Find our network on the local one, or let it be found there."""
+    from shoal.net.lan import Lan
+
+    identity = home.identity(plan.name)
+    ours = home.membership(identity)
+    if plan.secret and ours is None:
+        ours = membership(identity, plan.secret)
+    host = addresses.parse(plan.advertise)[0] if plan.advertise else plan.host
+    async with Lan.open(identity.peer, plan.project, host) as lan:
+        if not plan.join and not home.contacts():
+            found = await lan.find(ours.network if ours else "")
+            logging.info("on the local network: %s", ", ".join(found) or "nobody")
+            plan = replace(plan, join=tuple(found))
+        await _live(
+            *(home, plan, tell),
+            lambda peer: lan.announce(peer.membership.network, peer.address),
+        )
+
+
+async def _live(
+    home: Home, plan: Plan, tell: _Teller, announce: Callable[[Peer], Awaitable[None]]
+) -> None:
     try:
-        membership = await _enter(home, plan)
+        network = await _enter(home, plan)
         await _check_reachable(plan.join)
         register(plan.directory)
         loop = asyncio.get_running_loop()
-        async with Peer.open(plan.settings(), home, membership) as peer:
+        async with Peer.open(plan.settings(), home, network) as peer:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, peer.stop)
             if peer.sharing:
                 await peer.sharing.agree()
+            await announce(peer)
             tell.up({**peer.status(), "pid": os.getpid()})
             await peer.wait_ended()
     except NotListening as error:

@@ -205,6 +205,7 @@ def _place(plan: Plan) -> list[str]:
         "--insecure": plan.insecure,
         "--public": plan.public,
         "--guest": plan.guest,
+        "--lan": plan.lan,
     }
     return command + [flag for flag, meant in flags.items() if meant]
 
@@ -220,10 +221,13 @@ def _enter(plan: Plan) -> None:
 
 
 def of_one_network(plans: list[Plan]) -> list[Plan]:
-    """Let all have the network given, or that one of them was of, or a new one."""
+    """Let all have the network given, or that one of them was of, or a new one.
+
+    Of which one they are that look on the local network, the first finds out.
+    """
     tokens = (read_token(each.directory / "token") for each in plans)
     secret = plans[0].secret or next(filter(None, tokens), None)
-    if secret is None and not plans[0].join:
+    if secret is None and not plans[0].join and not plans[0].lan:
         secret = secrets.token_bytes(SECRET_BYTES)
     return [replace(each, secret=secret) for each in plans]
 

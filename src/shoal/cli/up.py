@@ -46,6 +46,7 @@ def up(
     guest: bool = False,
     replicas: Literal[1, 3, 5] | None = None,
     grace: Seconds = GRACE_S,
+    lan: bool = False,
     ready_fd: Annotated[int | None, Parameter(show=False)] = None,
     options: Options = PLAIN,
 ) -> int:
@@ -117,11 +118,15 @@ def up(
     grace
         Let go of a silent member after so many seconds, so that others keep what it
         kept; say the same to all peers. 600 unless told otherwise.
+    lan
+        Be found on the local network, under the name of --project if there is one;
+        and, without --join, join a network of that name that is found there, or found
+        it.
     """
     peers = per_two_processors() if peers == "auto" else peers
     place = {"guest": guest, "replicas": replicas, "grace": grace != GRACE_S}
     unfit = {"peers": peers != 1, "join": join, "token": token, "name": name, **place}
-    if fixed := chosen(static, id, advertise or listen, unfit):
+    if fixed := chosen(static, id, advertise or listen, {**unfit, "lan": lan}):
         listen, advertise = listen or fixed.address, fixed.address
     plan = Plan.read(
         listen=listen or f"{addresses.LOOPBACK}:{addresses.DEFAULT_PORT}",
@@ -147,9 +152,14 @@ def up(
         guest=guest,
         replicas=replicas,
         grace_s=grace,
+        lan=lan,
     )
     if detach or peers != 1:
         return _run_many(plan, peers, detach=detach, options=options)
+    return _run_here(plan, ready_fd, options)
+
+
+def _run_here(plan: Plan, ready_fd: int | None, options: Options) -> int:
     check_alone(plan.directory)
     from shoal.cli.run import run_one
 

@@ -21,6 +21,10 @@ MAX_STRING_BYTES = 65_535
 # Records of managers are three deep.
 MAX_DEPTH = 32
 
+# Names, values and elements: a manager's record has a hundred. Looking at so many takes
+# 15 ms; a megabyte could hold half a million, and everybody up for 0.3 s.
+MAX_ELEMENTS = 20_000
+
 # As many as a genuine catalog; and the memory of a small machine, whatever they hold.
 MAX_RECORDS = 10_000
 MAX_TABLE_BYTES = 64 << 20

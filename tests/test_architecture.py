@@ -15,6 +15,7 @@ FACES = {
     "announcer.py",
     "asking.py",
     "service.py",
+    "shares.py",
     "connection.py",
     "crier.py",
     "lookout.py",

@@ -14,7 +14,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from base64 import b64encode
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -75,7 +76,7 @@ class Target:
             self.catalog.cast(data)
 
 
-Attack = Callable[[Target], Awaitable[int]]
+Attack = Callable[[Target], Coroutine[None, None, int]]
 
 
 async def junk(target: Target) -> int:
@@ -143,7 +144,7 @@ async def questions(target: Target) -> int:
 
 async def costs(target: Target) -> int:
     """Filters that take long, many at a time."""
-    paths = [f"/query/{corpora.b64encode(t.encode()).decode()}" for t in corpora.COSTLY]
+    paths = [f"/query/{b64encode(t.encode()).decode()}" for t in corpora.COSTLY]
     asked = [(0, f"GET {path} HTTP/1.1\r\n\r\n".encode()) for path in paths]
     times = max(1, min(target.times, 20))
     await target.all_of(asked * times)
@@ -187,7 +188,7 @@ async def slow_readers(target: Target) -> int:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(sock, ("127.0.0.1", target.catalog.port))
         text = b"true" if n % 2 else b"port!=%d" % -n
-        path = f"/query/{corpora.b64encode(text).decode()}" if n % 3 else "/query.text"
+        path = f"/query/{b64encode(text).decode()}" if n % 3 else "/query.text"
         await loop.sock_sendall(sock, f"GET {path} HTTP/1.1\r\n\r\n".encode())
         readers.append(sock)
     await target.visit(0, b"GET /query.json HTTP/1.1\r\n\r\n")
@@ -264,7 +265,7 @@ def _play(
     name = attack.__name__
     failed = []
     try:
-        count = asyncio.run(attack(target))  # type: ignore[arg-type]
+        count = asyncio.run(attack(target))
     except AssertionError as error:
         count, failed = 0, [f"{name}: {str(error)[:500]}"]
     seen = watcher.report()

@@ -25,15 +25,23 @@ MAX_DEPTH = 32
 # 15 ms; a megabyte could hold half a million, and everybody up for 0.3 s.
 MAX_ELEMENTS = 20_000
 
-# As many as a genuine catalog; and the memory of a small machine, whatever they hold.
-MAX_RECORDS = 10_000
-MAX_TABLE_BYTES = 64 << 20
+# More than twice as many as a genuine catalog; and the memory of a small machine,
+# whatever they hold.
+MAX_RECORDS = 25_000
+MAX_TABLE_BYTES = 56 << 20
+
+# What Python needs for a record beside its bytes: itself, its key, its places.
+RECORD_BYTES = 1000
 
 MAX_NAME = 128
 
-# What is at most so long is kept as Python has it too, ready for filters; a decoded
-# record takes ten times its text, and nearly all are of a kilobyte.
-READY_BYTES = 4096
+# What is at most so long is known again when it comes again. Nearly all are shorter.
+KNOWN_BYTES = 4096
+
+# Records are kept as Python has them too, ready for filters, while there is room: a
+# value takes a hundred bytes beside its letters. Five thousand usual ones take ten MB.
+MAX_READY_BYTES = 24 << 20
+VALUE_BYTES = 100
 
 Fields = dict[str, Any]
 
@@ -58,11 +66,13 @@ class Entry(Struct, gc=False):
     expires: float = 0.0
     due: float = math.inf  # When the catalog next looks whether it has.
     fields_ready: Fields | None = None
+    ready_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
         """What it weighs."""
-        return len(self.before) + len(self.after) + len(self.update)
+        texts = len(self.before) + len(self.after) + len(self.update)
+        return texts + RECORD_BYTES
 
     @property
     def text(self) -> bytes:
@@ -73,12 +83,17 @@ class Entry(Struct, gc=False):
     def fields(self) -> Fields:
         """The record as filters want it."""
         if self.fields_ready is None:
-            found = _decode(self.text)
-            if len(self.after) <= READY_BYTES:
-                self.fields_ready = found
-            return found
+            return _decode(self.text)
         self.fields_ready["lastheardfrom"] = self.heard
         return self.fields_ready
+
+    def make_ready(self, room_bytes: int) -> int:
+        """Keep the fields if there is room for them; what they take."""
+        values = self.after.count(b",") + self.after.count(b"[") + 2
+        size = len(self.after) + VALUE_BYTES * values
+        if size <= room_bytes:
+            self.fields_ready, self.ready_bytes = _decode(self.text), size
+        return self.ready_bytes
 
 
 class Heard(Struct, frozen=True):

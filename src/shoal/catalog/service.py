@@ -8,18 +8,20 @@ import asyncio
 import logging
 import socket
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import randrange
-from time import perf_counter
 
 from shoal.catalog.answers import (
     JSON,
+    OK,
     SHAPES,
     Answer,
     Shape,
     as_detail,
+    too_busy,
     too_costly,
 )
 from shoal.catalog.connection import Question, Room, Update
@@ -27,34 +29,46 @@ from shoal.catalog.history import History
 from shoal.catalog.hosts import Hosts
 from shoal.catalog.intake import Intake
 from shoal.catalog.messages import LIFETIME_S, Entry
-from shoal.catalog.protocol import Catalog, Effects, order
-from shoal.catalog.requests import Detail, Form, Select, understand
+from shoal.catalog.protocol import Catalog, Effects
+from shoal.catalog.requests import Asked, Detail, Form, Select, understand
+from shoal.catalog.shares import SLICE_S, Shares, Work
 from shoal.catalog.writer import Keeper
 from shoal.core.address import join
 from shoal.core.disk import Disk
 from shoal.core.filters.meaning import Filter
-from shoal.errors import DirectoryDamaged, MalformedMessage, NotListening, Overloaded
-from shoal.net.host import bind
+from shoal.errors import (
+    DirectoryDamaged,
+    MalformedMessage,
+    NotListening,
+    OutOfTime,
+    Overloaded,
+)
+from shoal.net.host import bind, connection_limit
 
 log = logging.getLogger(__name__)
 
-# Nobody notices a loop that is busy for so long.
-SLICE_S = 0.002
+# What a letter of a filter takes to read. Short questions go first.
+LETTER_S = 4e-6
 
-# Of processor time for one question: a hundred times what five thousand records take.
-PATIENCE_S = 5.0
+# Records let go, and taken up at the start, at a time: two milliseconds.
+ENDED_AT_ONCE = LOADED_AT_ONCE = 200
 
 # How late a record may be let go that nobody asks for.
 TICK_S = 0.5
 
-# A genuine catalog serves fifty at a time, and five more wait.
-MAX_QUESTIONS = 1000
-MAX_UPDATES = 1000
+# A genuine catalog serves fifty at a time, and five more wait. Ours may have a third of
+# the descriptors for each, up to what takes 20 MB.
+MAX_QUESTIONS = MAX_UPDATES = 4000
+DESCRIPTORS_SHARED = 3
 
 BACKLOG = 4096
 
-# An answer that is asked for again as long as nothing changes; there are five.
-MAX_READY_BYTES = 32 << 20
+# An answer that is kept for the next as long as nothing changes; there are five. A
+# larger one lasts while somebody reads it.
+MAX_READY_BYTES = 6 << 20
+
+# Of an answer that is being made there is always room for so much.
+UNCOUNTED_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +99,11 @@ class CatalogService:
         self._history = History(disk) if disk else None
         self._keeper: Keeper | None = None
         self._hosts = Hosts()
-        self._rooms = Room(MAX_QUESTIONS), Room(MAX_UPDATES)
-        self._ready: dict[str, tuple[int, Answer]] = {}
+        most = connection_limit() // DESCRIPTORS_SHARED
+        self._rooms = Room(min(most, MAX_QUESTIONS)), Room(min(most, MAX_UPDATES))
+        self._shares = Shares()
+        self._ready: dict[str, tuple[int, Callable[[], Answer | None]]] = {}
+        self._making = {path: asyncio.Lock() for path in SHAPES}
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -101,10 +118,10 @@ class CatalogService:
             await self._recover(self._history)
             self._keeper = Keeper(self._history, self.catalog, self._fail)
             self._keeper.start()
+        self._intake = Intake(datagram, self._take)
         for sock, make in ((listening, self._question), (updates, self._update)):
             server = await self._loop.create_server(make, sock=sock, backlog=BACKLOG)
             self._servers.append(server)
-        self._intake = Intake(datagram, self._take)
         self._tasks.append(self._loop.create_task(self._tick()))
 
     async def _recover(self, history: History) -> None:
@@ -116,8 +133,10 @@ class CatalogService:
                 f"history {error.filename or ''}: {(error.strerror or '').lower()}; "
                 "move it away, and what is announced within a minute is there again"
             ) from error
-        for entry in found:
+        for n, entry in enumerate(found):
             self.catalog.load(entry)
+            if n % LOADED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Serve no more; what was told is kept."""
@@ -146,7 +165,7 @@ class CatalogService:
     # Updates
 
     def _update(self) -> Update:
-        return Update(self._rooms[1], self._take)
+        return Update(self._rooms[1], self._intake.put)
 
     def _take(self, data: bytes, address: str) -> None:
         offer = partial(self._offer, data, address)
@@ -169,13 +188,15 @@ class CatalogService:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
-            self._let_go()
+            pause_s = TICK_S if self._let_go() else 0
+            await asyncio.sleep(pause_s)
 
-    def _let_go(self) -> None:
+    def _let_go(self) -> bool:
+        """Let some records go whose time has come; was that all?"""
         now = time.time()
         if self.catalog.deadline <= now:
-            self._keep(self.catalog.wake(now))
+            self._keep(self.catalog.wake(now, most=ENDED_AT_ONCE))
+        return self.catalog.deadline > now
 
     # Questions
 
@@ -184,58 +205,107 @@ class CatalogService:
 
     def _reply(self, path: str) -> Answer | Awaitable[Answer]:
         """The answer if it is ready, else whoever makes it."""
-        self._let_go()
-        match understand(path):
-            case Answer() as answer:
-                return answer
-            case Form(path, None):
-                version, ready = self._ready.get(path, (-1, None))
-                if ready and version == self.catalog.version:
-                    return ready
-                return self._form(path)
-            case asked:
-                return self._search(asked)
+        all_gone = self._let_go()
+        if all_gone and (ready := self._made(path)):
+            return ready
+        return self._find(path)
 
-    async def _form(self, path: str) -> Answer:
-        version = self.catalog.version
-        answer = await self._shaped(SHAPES[path], self.catalog.in_order())
-        if len(answer.body) <= MAX_READY_BYTES:
-            self._ready[path] = version, answer
-        return answer
+    def _made(self, path: str) -> Answer | None:
+        """An answer that was made and is still true."""
+        version, recall = self._ready.get(path, (-1, None))
+        if recall and version == self.catalog.version:
+            return recall()
+        self._ready.pop(path, None)
+        return None
 
-    async def _search(self, asked: Form | Select | Detail) -> Answer:
-        types = asked.filter.types if isinstance(asked, Select) else None
-        if asked.at is None:
-            entries = self.catalog.of_types(types)
-        else:
-            entries = sorted(await self._past(asked.at), key=order)
-        match asked:
-            case Form(path, _):
-                return await self._shaped(SHAPES[path], entries)
-            case Detail(key, _):
-                return as_detail(next((e for e in entries if e.key == key), None))
-            case Select(meant, _):
-                return await self._shaped(JSON, entries, meant)
+    async def _find(self, path: str) -> Answer:
+        while not self._let_go():  # noqa: ASYNC110 - others have their turn.
+            await asyncio.sleep(0)
+        guess_s = len(path) * LETTER_S
+        try:
+            if guess_s <= SLICE_S:
+                asked = understand(path)
+            else:
+                asked = await self._shares.carry_out(_reading(path), guess_s)
+            if isinstance(asked, Answer):
+                return asked
+            if isinstance(asked, Form) and asked.at is None:
+                return await self._form(asked, guess_s)
+            past = None if asked.at is None else await self._past(asked.at)
+            return await self._shares.carry_out(self._answering(asked, past), guess_s)
+        except OutOfTime:
+            return too_costly()
+
+    async def _form(self, asked: Form, guess_s: float) -> Answer:
+        """One is made at a time: all who wait have it, unless something changed."""
+        async with self._making[asked.path]:
+            if ready := self._made(asked.path):
+                return ready
+            version = self.catalog.version
+            making = self._answering(asked, None)
+            answer = await self._shares.carry_out(making, guess_s)
+            keep = answer.size_bytes <= MAX_READY_BYTES
+            recall = partial(_same, answer) if keep else weakref.ref(answer)
+            if answer.status == OK:
+                self._ready[asked.path] = version, recall
+            return answer
 
     async def _past(self, moment: int) -> list[Entry]:
         return await self._keeper.at(moment) if self._keeper else []
 
-    async def _shaped(
-        self, shape: Shape, entries: Sequence[Entry], meant: Filter | None = None
-    ) -> Answer:
-        """The records that are meant, in slices: others have their turn in between."""
-        pieces, spent_s = [], 0.0
-        began = perf_counter()
+    def _answering(
+        self, asked: Form | Select | Detail, past: list[Entry] | None
+    ) -> Work[Answer]:
+        """Of the records there are, or there were."""
+        match asked:
+            case Detail(key, _):
+                there = self.catalog.entries if past is None else _by_key(past)
+                return as_detail(there.get(key))
+            case Select(meant, _):
+                among = self.catalog.of_types(meant.types) if past is None else past
+                found = yield from self._meant(meant, among)
+                return (yield from self._shaped(JSON, found))
+            case Form(path, _):
+                found = self.catalog.in_order() if past is None else past
+                return (yield from self._shaped(SHAPES[path], found))
+
+    def _meant(self, meant: Filter, entries: Sequence[Entry]) -> Work[list[Entry]]:
+        found = []
         for entry in entries:
-            if meant is None or meant.means(entry.fields):
-                pieces.append(shape.each(entry))
-            if (took_s := perf_counter() - began) > SLICE_S:
-                spent_s += took_s
-                if spent_s > PATIENCE_S:
-                    return too_costly()
-                await asyncio.sleep(0)
-                began = perf_counter()
-        return shape.around(pieces)
+            if meant.means(self.catalog.fields_of(entry)):
+                found.append(entry)
+            yield
+        return found
+
+    def _shaped(self, shape: Shape, entries: Sequence[Entry]) -> Work[Answer]:
+        """The answer, as long as there is room for it beside those being read."""
+        pieces, size, held, room = list[bytes](), 0, 0, self._rooms[0]
+        try:
+            for piece in shape.portions(entries):
+                pieces.append(piece)
+                size += len(piece)
+                if size - held > UNCOUNTED_BYTES:
+                    if not room.make_room(size - held):
+                        return too_busy()
+                    room.unsent_bytes += size - held
+                    held = size
+                yield
+            return Answer(b"", shape.kind, rest=tuple(pieces))
+        finally:
+            room.unsent_bytes -= held
+
+
+def _same(answer: Answer) -> Answer:
+    return answer
+
+
+def _reading(path: str) -> Work[Asked]:
+    yield
+    return understand(path)
+
+
+def _by_key(entries: Sequence[Entry]) -> dict[str, Entry]:
+    return {entry.key: entry for entry in entries}
 
 
 def _date() -> str:

@@ -139,9 +139,10 @@ def _typed(word: str) -> Any:  # noqa: ANN401
 
 def _refuse_crowded(data: bytes) -> None:
     """Count before anything is made of it, within strings only where it must be."""
-    if _elements(data) > MAX_ELEMENTS and _elements(_STRING.sub(b"", data)) > (
-        MAX_ELEMENTS
-    ):
+    if _elements(data) <= MAX_ELEMENTS:
+        return
+    strings = data.count(b'"') // 2
+    if strings > 2 * MAX_ELEMENTS or _elements(_STRING.sub(b"", data)) > MAX_ELEMENTS:
         raise MalformedMessage(f"an update of more than {MAX_ELEMENTS:,} elements")
 
 

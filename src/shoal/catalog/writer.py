@@ -13,7 +13,7 @@ from functools import partial
 
 from shoal.catalog.history import History
 from shoal.catalog.messages import Change, Entry
-from shoal.catalog.protocol import Catalog
+from shoal.catalog.protocol import Catalog, order
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +62,18 @@ class Keeper:
 
     async def at(self, moment: float) -> list[Entry]:
         """The records there were then, as far as they are written."""
-        read = partial(self._history.at, moment, self._catalog.lifetime_s)
+        read = partial(self._read, moment)
         async with self._reading:
             try:
                 return await self._loop.run_in_executor(None, read)
             except OSError as error:  # It was forgotten meanwhile, or cannot be read.
                 log.warning("history at %d: %s", moment, error)
                 return []
+
+    def _read(self, moment: float) -> list[Entry]:
+        """Off the loop."""
+        found = self._history.at(moment, self._catalog.lifetime_s)
+        return sorted(found, key=order)
 
     async def _run(self) -> None:
         try:

@@ -38,12 +38,12 @@ class Answer(Struct, frozen=True, weakref=True):
     body: bytes
     kind: str = PLAIN
     status: int = OK
-    rest: tuple[bytes, ...] = ()
+    before: tuple[bytes, ...] = ()  # The body.
 
     @property
     def size_bytes(self) -> int:
         """Of the body, all portions together."""
-        return len(self.body) + sum(map(len, self.rest))
+        return sum(map(len, self.before)) + len(self.body)
 
     def head(self, date: str) -> bytes:
         """What goes before the body; the connection ends after it."""
@@ -174,7 +174,11 @@ def too_costly() -> Answer:
 def _plain(value: Any) -> str:  # noqa: ANN401 - it is whatever JSON can say.
     """A value in one line: strings bare, numbers as genuine catalogs write them."""
     if isinstance(value, str):
+        if value.isprintable():
+            return value
         return "".join(sign if sign.isprintable() else " " for sign in value)
+    if type(value) is int:
+        return str(value)
     if isinstance(value, float):
         return f"{value:.16g}"
     return _encode(value).decode()

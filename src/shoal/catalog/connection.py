@@ -92,10 +92,12 @@ class Room:
         self, size_bytes: int, *, but: asyncio.Transport | None = None
     ) -> bool:
         """Have slow readers of long answers go, until there is room for so much."""
+        if self.unsent_bytes + size_bytes <= MAX_UNSENT_BYTES:
+            return True
         slow = (
             each
             for each, answer in list(self._reading.items())
-            if each is not but and answer.size_bytes > PIECE_BYTES
+            if each is not but and answer.before
         )
         while self.unsent_bytes + size_bytes > MAX_UNSENT_BYTES:
             reader = next(slow, None)
@@ -208,7 +210,7 @@ class Question(asyncio.Protocol):
         self._answered = True
         self._transport.write(answer.head(self._date()))
         if method != "HEAD":
-            self._rest.extend(map(memoryview, (answer.body, *answer.rest)))
+            self._rest.extend(map(memoryview, (*answer.before, answer.body)))
             self._room.read(self._transport, answer)
         self._write()
 

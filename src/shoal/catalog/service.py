@@ -24,7 +24,7 @@ from shoal.catalog.answers import (
     too_busy,
     too_costly,
 )
-from shoal.catalog.connection import Question, Room, Update
+from shoal.catalog.connection import PIECE_BYTES, Question, Room, Update
 from shoal.catalog.history import History
 from shoal.catalog.hosts import Hosts
 from shoal.catalog.intake import Intake
@@ -66,9 +66,6 @@ BACKLOG = 4096
 # An answer that is kept for the next as long as nothing changes; there are five. A
 # larger one lasts while somebody reads it.
 MAX_READY_BYTES = 6 << 20
-
-# Of an answer that is being made there is always room for so much.
-UNCOUNTED_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,18 +276,19 @@ class CatalogService:
 
     def _shaped(self, shape: Shape, entries: Sequence[Entry]) -> Work[Answer]:
         """The answer, as long as there is room for it beside those being read."""
-        pieces, size, held, room = list[bytes](), 0, 0, self._rooms[0]
+        pieces, some, held, room = list[bytes](), bytearray(), 0, self._rooms[0]
         try:
-            for piece in shape.portions(entries):
-                pieces.append(piece)
-                size += len(piece)
-                if size - held > UNCOUNTED_BYTES:
-                    if not room.make_room(size - held):
+            for portion in shape.portions(entries):
+                some += portion
+                if len(some) > PIECE_BYTES:
+                    if not room.make_room(len(some)):
                         return too_busy()
-                    room.unsent_bytes += size - held
-                    held = size
+                    room.unsent_bytes += len(some)
+                    held += len(some)
+                    pieces.append(bytes(some))
+                    some.clear()
                 yield
-            return Answer(b"", shape.kind, rest=tuple(pieces))
+            return Answer(bytes(some), shape.kind, before=tuple(pieces))
         finally:
             room.unsent_bytes -= held
 

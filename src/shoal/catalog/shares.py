@@ -19,6 +19,10 @@ SLICE_S = 0.002
 # Of processor time for one question: a hundred times what five thousand records take.
 PATIENCE_S = 5.0
 
+# While there is more to do the loop goes round so often for others: whoever comes is
+# accepted, heard, understood, and answered, in a round each.
+ROUNDS = 5
+
 # Each has a list of all records in its hands.
 MAX_BEGUN = 64
 
@@ -69,7 +73,13 @@ class Shares:
             else:
                 heappush(self._waiting, each)
         if self._waiting:
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._let_others, ROUNDS)
+
+    def _let_others(self, rounds: int) -> None:
+        if rounds:
+            self._loop.call_soon(self._let_others, rounds - 1)
+        else:
+            self._turn()
 
     def _carry_on(self, each: _Begun, end: float) -> bool:
         """Do some of it; has it ended?"""

@@ -18,9 +18,9 @@ MAX_RANGE = 10_000
 # that fits is read in 0.16 ms; with 32 KiB in 1.5.
 PATTERN_BYTES = 16 << 10
 
-# Reading a pattern is worth so many letters: 50 of them a record. And a letter beneath
+# Reading a pattern is worth so many letters: 25 of them a record. And a letter beneath
 # a pattern may cost a microsecond, ten times another's.
-PATTERN_WORK, LETTER_WORK = 2000, 4
+PATTERN_WORK, LETTER_WORK = 4000, 4
 
 _FORMATS: dict[str, tuple[type, str]] = {
     **dict.fromkeys("di", (int, "%d")),

@@ -28,8 +28,9 @@ _SILENT = "???"
 MAX_CELL = 200
 
 
-# Records of one portion of an answer: 0.2 ms where each is written anew.
+# Records of one portion of an answer, 0.2 ms where each is written anew; and its bytes.
 PORTION = 20
+PORTION_BYTES = 16 << 10
 
 
 class Answer(Struct, frozen=True, weakref=True):
@@ -75,11 +76,14 @@ class Shape(NamedTuple):
     def portions(self, entries: Sequence[Entry]) -> Iterator[bytes]:
         """What is said of them, bit by bit."""
         yield self.opening(len(entries))
-        for n in range(0, len(entries), self.portion):
-            some = entries[n : n + self.portion]
-            said = self.between.join([self.each(entry) for entry in some])
-            yield self.between + said if n else said
-        yield self.closing
+        some, size = list[bytes](), 0
+        for entry in entries:
+            if size > PORTION_BYTES or len(some) == self.portion:
+                yield self.between.join([*some, b""])
+                some, size = [], 0
+            some.append(self.each(entry))
+            size += len(some[-1])
+        yield self.between.join(some) + self.closing
 
     def of(self, entries: Sequence[Entry]) -> Answer:
         """The answer for these records."""

@@ -30,7 +30,8 @@ MAX_UNFINISHED_BYTES = 16 << 20
 # Answers that readers have not taken yet: one of the largest, with room beside it.
 MAX_UNSENT_BYTES = 64 << 20
 
-Reply = Callable[[str], Answer | Awaitable[Answer]]
+# A path, and who asks.
+Reply = Callable[[str, str], Answer | Awaitable[Answer]]
 
 
 class Room:
@@ -148,7 +149,8 @@ class Question(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(QUESTION_S, self._transport.abort)
-        self._room.enter(self._transport, _host_of(transport))
+        self._host = _host_of(transport)
+        self._room.enter(self._transport, self._host)
 
     def data_received(self, data: bytes) -> None:
         """Wait for the end of the head; what comes after it is of no interest."""
@@ -191,7 +193,7 @@ class Question(asyncio.Protocol):
             return
         path, method = line
         try:
-            answer = self._reply(path)
+            answer = self._reply(path, self._host)
         except Exception as error:
             self._fail(error)
             raise

@@ -200,12 +200,12 @@ class CatalogService:
     def _question(self) -> Question:
         return Question(self._rooms[0], self._reply, _date, self._fail)
 
-    def _reply(self, path: str) -> Answer | Awaitable[Answer]:
+    def _reply(self, path: str, host: str) -> Answer | Awaitable[Answer]:
         """The answer if it is ready, else whoever makes it."""
         all_gone = self._let_go()
         if all_gone and (ready := self._made(path)):
             return ready
-        return self._find(path)
+        return self._find(path, host)
 
     def _made(self, path: str) -> Answer | None:
         """An answer that was made and is still true."""
@@ -215,7 +215,7 @@ class CatalogService:
         self._ready.pop(path, None)
         return None
 
-    async def _find(self, path: str) -> Answer:
+    async def _find(self, path: str, host: str) -> Answer:
         while not self._let_go():  # noqa: ASYNC110 - others have their turn.
             await asyncio.sleep(0)
         guess_s = len(path) * LETTER_S
@@ -223,24 +223,24 @@ class CatalogService:
             if guess_s <= SLICE_S:
                 asked = understand(path)
             else:
-                asked = await self._shares.carry_out(_reading(path), guess_s)
+                asked = await self._shares.carry_out(_reading(path), host, guess_s)
             if isinstance(asked, Answer):
                 return asked
             if isinstance(asked, Form) and asked.at is None:
-                return await self._form(asked, guess_s)
+                return await self._form(asked, host)
             past = None if asked.at is None else await self._past(asked.at)
-            return await self._shares.carry_out(self._answering(asked, past), guess_s)
+            return await self._shares.carry_out(self._answering(asked, past), host)
         except OutOfTime:
             return too_costly()
 
-    async def _form(self, asked: Form, guess_s: float) -> Answer:
+    async def _form(self, asked: Form, host: str) -> Answer:
         """One is made at a time: all who wait have it, unless something changed."""
         async with self._making[asked.path]:
             if ready := self._made(asked.path):
                 return ready
             version = self.catalog.version
             making = self._answering(asked, None)
-            answer = await self._shares.carry_out(making, guess_s)
+            answer = await self._shares.carry_out(making, host)
             keep = answer.size_bytes <= MAX_READY_BYTES
             recall = partial(_same, answer) if keep else weakref.ref(answer)
             if answer.status == OK:

@@ -5,6 +5,7 @@ there are. Where too much is begun, whoever took most is refused.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Generator
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -15,6 +16,9 @@ from shoal.errors import OutOfTime
 
 # Nobody notices a loop that is busy for so long.
 SLICE_S = 0.002
+
+# One piece of work goes on for so long, then another.
+QUANTUM_S = 0.0005
 
 # Of processor time for one question: a hundred times what five thousand records take.
 PATIENCE_S = 5.0
@@ -35,8 +39,9 @@ Work = Generator[None, None, _ResultT]
 class _Begun:
     """Work, what it took so far, and who waits for what comes of it."""
 
-    def __init__(self, work: Work[Any], number: int, guess_s: float) -> None:
+    def __init__(self, work: Work[Any], host: str, number: int, guess_s: float) -> None:
         self.work = work
+        self.host = host
         self.number = number  # Of two that took the same the first goes on.
         self.took_s = guess_s
         self.begun = False
@@ -54,10 +59,18 @@ class Shares:
         self._waiting: list[_Begun] = []
         self._numbers = count()
         self._begun = 0
+        self._of_host: Counter[str] = Counter()
 
-    def carry_out(self, work: Work[_ResultT], guess_s: float) -> Awaitable[_ResultT]:
-        """What comes of it, or `OutOfTime`; `guess_s` is what it will take at least."""
-        each = _Begun(work, next(self._numbers), guess_s)
+    def carry_out(
+        self, work: Work[_ResultT], host: str, guess_s: float = 0.0
+    ) -> Awaitable[_ResultT]:
+        """What comes of it, or `OutOfTime`; `guess_s` is what it will take at least.
+
+        Who asks for much at once comes behind who asks for little.
+        """
+        before_s = self._of_host[host] * QUANTUM_S
+        self._of_host[host] += 1
+        each = _Begun(work, host, next(self._numbers), guess_s + before_s)
         heappush(self._waiting, each)
         if len(self._waiting) == 1:
             self._loop.call_soon(self._turn)
@@ -68,8 +81,7 @@ class Shares:
         while self._waiting and perf_counter() < end:
             each = heappop(self._waiting)
             if each.result.done() or self._carry_on(each, end):
-                self._begun -= each.begun
-                each.work.close()
+                self._end(each)
             else:
                 heappush(self._waiting, each)
         if self._waiting:
@@ -88,6 +100,7 @@ class Shares:
             self._begun, each.begun = self._begun + 1, True
         began = now = perf_counter()
         try:
+            end = min(end, began + QUANTUM_S)
             while now < end:
                 next(each.work)
                 now = perf_counter()
@@ -106,10 +119,16 @@ class Shares:
             most = max(each for each in self._waiting if each.begun)
             if not most.result.done():
                 most.result.set_exception(_costly())
-            most.work.close()
             self._waiting.remove(most)
             heapify(self._waiting)
-            self._begun -= 1
+            self._end(most)
+
+    def _end(self, each: _Begun) -> None:
+        each.work.close()
+        self._begun -= each.begun
+        self._of_host[each.host] -= 1
+        if not self._of_host[each.host]:
+            del self._of_host[each.host]
 
 
 def _costly() -> OutOfTime:

@@ -122,6 +122,8 @@ def test_work_is_bounded() -> None:
         with pytest.raises(NoValue):
             Filter(text).value(large)
     assert Filter('a+"y" != a').means(large)
+    with pytest.raises(BadExpression, match="words"):
+        Filter("[" + "1," * 3000 + "]")
     assert len("x" * 60_000) * 2 > MAX_STRING
 
 

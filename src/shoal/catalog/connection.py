@@ -27,8 +27,8 @@ PIECE_BYTES = 64 << 10
 # Half-sent updates of everybody together.
 MAX_UNFINISHED_BYTES = 16 << 20
 
-# Answers that readers have not taken yet: one of the largest, with room beside it.
-MAX_UNSENT_BYTES = 64 << 20
+# Answers that readers have not taken yet: one of all that a catalog holds.
+MAX_UNSENT_BYTES = 56 << 20
 
 # A path, and who asks.
 Reply = Callable[[str, str], Answer | Awaitable[Answer]]

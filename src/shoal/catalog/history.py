@@ -13,6 +13,7 @@ import errno
 import math
 import re
 from collections.abc import Iterable
+from io import BytesIO
 from zlib import crc32
 
 import msgspec
@@ -26,6 +27,9 @@ FILE_S = 86_400
 
 # A year of a thousand quiet records, or a week of ten thousand restless ones. A guess.
 KEPT_BYTES = 1 << 30
+
+# A file's first records are written so much at a time.
+WRITTEN_BYTES = 64 << 10
 
 FRESH = "history.new"
 _OURS = re.compile(r"history-([0-9]{10})-([0-9]{10,12})\Z")
@@ -57,7 +61,7 @@ class History:
         found = _files(self._disk.names())
         if not found:
             return []
-        return _entries(self._disk.read(found[-1][2]), None, lifetime_s)
+        return _entries(_texts(self._disk.read(found[-1][2]), None), lifetime_s)
 
     def is_due(self, now: float) -> bool:
         """Is it time for another file?"""
@@ -69,21 +73,26 @@ class History:
         self._name = ""
 
     def begin(self, entries: Iterable[tuple[str, bytes]], now: float) -> None:
-        """Begin another file with these records, by key.
+        """Begin another file with these records, by key: some at a time.
 
         Its name says from which second on it answers: all it begins with is before.
         """
         self._name = ""
         names = self._disk.names()
         number = 1 + max((each[0] for each in _files(names)), default=0)
-        lines = [_line(b"H %.3f %b %b" % (now, k.encode(), t)) for k, t in entries]
-        data = b"".join([_line(b"B %.3f" % now), *lines])
-        self._disk.write(FRESH, data)
+        data, size = _line(b"B %.3f" % now), 0
+        self._disk.write(FRESH, b"")
+        for key, text in entries:
+            data += _line(b"H %.3f %b %b" % (now, key.encode(), text))
+            if len(data) > WRITTEN_BYTES:
+                self._disk.append(FRESH, data)
+                size, data = size + len(data), b""
+        self._disk.append(FRESH, data)
         self._disk.sync(FRESH)
         name = f"history-{number:010}-{max(math.ceil(now), 0):010}"
         self._disk.rename(FRESH, name)
         self._disk.sync_directory()
-        self._name, self._size_bytes, self._begun = name, len(data), now
+        self._name, self._size_bytes, self._begun = name, size + len(data), now
         self._clean()
 
     def append(self, changes: Iterable[Change]) -> None:
@@ -108,7 +117,7 @@ class History:
         found = [each for each in _files(self._disk.names()) if each[1] <= time]
         if not found:
             return []
-        return _entries(self._disk.read(found[-1][2]), time, lifetime_s)
+        return _entries(_texts(self._disk.read(found[-1][2]), time), lifetime_s)
 
     def _clean(self) -> None:
         """Forget the oldest days where there are too many."""
@@ -138,11 +147,11 @@ def _line(said: bytes) -> bytes:
     return b"%08x %b\n" % (crc32(said), said)
 
 
-def _entries(data: bytes, until: float | None, lifetime_s: int) -> list[Entry]:
-    """What the lines up to a time come to."""
+def _texts(data: bytes, until: float | None) -> dict[bytes, bytes]:
+    """What the lines up to a time come to, by key; one line at a time is copied."""
     texts: dict[bytes, bytes] = {}
-    for line in data.split(b"\n"):
-        checksum, _, said = line.partition(b" ")
+    for line in BytesIO(data):
+        checksum, _, said = line.removesuffix(b"\n").partition(b" ")
         if checksum != b"%08x" % crc32(said):
             continue
         kind, time, *rest = said.split(b" ", 3)
@@ -153,7 +162,17 @@ def _entries(data: bytes, until: float | None, lifetime_s: int) -> list[Entry]:
                 texts[key] = text
             case b"G", [key]:
                 texts.pop(key, None)
-    return [found for text in texts.values() if (found := _again(text, lifetime_s))]
+    return texts
+
+
+def _entries(texts: dict[bytes, bytes], lifetime_s: int) -> list[Entry]:
+    """Records of their texts, which are let go of meanwhile."""
+    found = []
+    for key in list(texts):
+        entry = _again(texts.pop(key), lifetime_s)
+        if entry is not None:
+            found.append(entry)
+    return found
 
 
 def _again(text: bytes, lifetime_s: int) -> Entry | None:

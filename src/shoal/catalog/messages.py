@@ -40,7 +40,7 @@ KNOWN_BYTES = 4096
 
 # Records are kept as Python has them too, ready for filters, while there is room: a
 # value takes a hundred bytes beside its letters. Five thousand usual ones take ten MB.
-MAX_READY_BYTES = 24 << 20
+MAX_READY_BYTES = 16 << 20
 VALUE_BYTES = 100
 
 Fields = dict[str, Any]
@@ -168,5 +168,6 @@ def _key(fields: Fields, address: str, name: str) -> str:
 def _told(name: object) -> str:
     """A name that can be part of a key and a URL; else none."""
     if isinstance(name, str) and 0 < len(name) <= MAX_NAME:
-        return name if all("!" <= sign <= "~" for sign in name) else ""
+        plain = name.isascii() and name.isprintable() and " " not in name
+        return name if plain else ""
     return ""

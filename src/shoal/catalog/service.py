@@ -220,7 +220,7 @@ class CatalogService:
             await asyncio.sleep(0)
         guess_s = len(path) * LETTER_S
         try:
-            if guess_s <= SLICE_S:
+            if guess_s <= SLICE_S and self._shares.idle:
                 asked = understand(path)
             else:
                 asked = await self._shares.carry_out(_reading(path), host, guess_s)

@@ -61,6 +61,11 @@ class Shares:
         self._begun = 0
         self._of_host: Counter[str] = Counter()
 
+    @property
+    def idle(self) -> bool:
+        """Does nobody wait?"""
+        return not self._waiting
+
     def carry_out(
         self, work: Work[_ResultT], host: str, guess_s: float = 0.0
     ) -> Awaitable[_ResultT]:

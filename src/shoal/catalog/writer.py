@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from shoal.catalog.history import History
-from shoal.catalog.messages import Change, Entry
+from shoal.catalog.messages import Change, Entry, Heard
 from shoal.catalog.protocol import Catalog, order
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ SYNC_S = 1.0
 
 # While the disk says no, what changed is in the records themselves.
 RETRY_S = 10.0
-MAX_WAITING = 100_000
+MAX_WAITING, MAX_WAITING_BYTES = 100_000, 16 << 20
 
 
 class Keeper:
@@ -35,6 +35,7 @@ class Keeper:
         self._fail = fail
         self._loop = asyncio.get_running_loop()
         self._changes: list[Change] = []
+        self._waiting_bytes = 0
         self._changed = asyncio.Event()
         self._reading = asyncio.Semaphore(1)  # A day may take a second to read.
         self._stopping = False
@@ -49,8 +50,10 @@ class Keeper:
     def keep(self, change: Change) -> None:
         """Write that soon."""
         self._changes.append(change)
-        if len(self._changes) > MAX_WAITING:
-            self._changes.clear()
+        self._waiting_bytes += len(change.text) if isinstance(change, Heard) else 0
+        too_many = len(self._changes) > MAX_WAITING
+        if too_many or self._waiting_bytes > MAX_WAITING_BYTES:
+            self._take_changes()
             self._history.give_up()
         self._changed.set()
 
@@ -99,12 +102,17 @@ class Keeper:
         if self._history.is_due(now):
             if self._loop.time() < self._retry_at:
                 return
-            entries = [(each.key, each.text) for each in self._catalog.in_order()]
-            self._changes.clear()  # They are in there.
+            found = self._catalog.in_order()
+            entries = ((each.key, each.text) for each in found)
+            self._take_changes()  # They are in there.
             await self._attempt(partial(self._history.begin, entries, now))
         if self._changes and not self._history.is_due(now):
-            changes, self._changes = self._changes, []
+            changes = self._take_changes()
             await self._attempt(partial(self._history.append, changes))
+
+    def _take_changes(self) -> list[Change]:
+        changes, self._changes, self._waiting_bytes = self._changes, [], 0
+        return changes
 
     async def _attempt(self, work: Callable[[], None]) -> None:
         why = ""

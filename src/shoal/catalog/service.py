@@ -99,6 +99,7 @@ class CatalogService:
         most = connection_limit() // DESCRIPTORS_SHARED
         self._rooms = Room(min(most, MAX_QUESTIONS)), Room(min(most, MAX_UPDATES))
         self._shares = Shares()
+        self._looking_back = asyncio.Lock()
         self._ready: dict[str, tuple[int, Callable[[], Answer | None]]] = {}
         self._making = {path: asyncio.Lock() for path in SHAPES}
         self._servers: list[asyncio.Server] = []
@@ -228,8 +229,11 @@ class CatalogService:
                 return asked
             if isinstance(asked, Form) and asked.at is None:
                 return await self._form(asked, host)
-            past = None if asked.at is None else await self._past(asked.at)
-            return await self._shares.carry_out(self._answering(asked, past), host)
+            if asked.at is None:
+                return await self._shares.carry_out(self._answering(asked, None), host)
+            async with self._looking_back:  # One past at a time fits into memory.
+                past = await self._past(asked.at)
+                return await self._shares.carry_out(self._answering(asked, past), host)
         except OutOfTime:
             return too_costly()
 

@@ -37,7 +37,6 @@ class Keeper:
         self._changes: list[Change] = []
         self._waiting_bytes = 0
         self._changed = asyncio.Event()
-        self._reading = asyncio.Semaphore(1)  # A day may take a second to read.
         self._stopping = False
         self._retry_at = 0.0
         self._trouble = ""
@@ -64,14 +63,13 @@ class Keeper:
         await self._task
 
     async def at(self, moment: float) -> list[Entry]:
-        """The records there were then, as far as they are written."""
+        """The records there were then, as far as they are written: one at a time."""
         read = partial(self._read, moment)
-        async with self._reading:
-            try:
-                return await self._loop.run_in_executor(None, read)
-            except OSError as error:  # It was forgotten meanwhile, or cannot be read.
-                log.warning("history at %d: %s", moment, error)
-                return []
+        try:
+            return await self._loop.run_in_executor(None, read)
+        except OSError as error:  # It was forgotten meanwhile, or cannot be read.
+            log.warning("history at %d: %s", moment, error)
+            return []
 
     def _read(self, moment: float) -> list[Entry]:
         """Off the loop."""

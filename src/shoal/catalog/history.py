@@ -12,8 +12,7 @@ damage costs what it hit. The state at any time is one file read up to there.
 import errno
 import math
 import re
-from collections.abc import Iterable
-from io import BytesIO
+from collections.abc import Iterable, Iterator
 from zlib import crc32
 
 import msgspec
@@ -28,8 +27,8 @@ FILE_S = 86_400
 # A year of a thousand quiet records, or a week of ten thousand restless ones. A guess.
 KEPT_BYTES = 1 << 30
 
-# A file's first records are written so much at a time.
-WRITTEN_BYTES = 64 << 10
+# A file's first records are written, and all of it is read, so much at a time.
+WRITTEN_BYTES, READ_BYTES = 64 << 10, 256 << 10
 
 FRESH = "history.new"
 _OURS = re.compile(r"history-([0-9]{10})-([0-9]{10,12})\Z")
@@ -61,7 +60,7 @@ class History:
         found = _files(self._disk.names())
         if not found:
             return []
-        return _entries(_texts(self._disk.read(found[-1][2]), None), lifetime_s)
+        return _entries(_texts(self._lines(found[-1][2]), None), lifetime_s)
 
     def is_due(self, now: float) -> bool:
         """Is it time for another file?"""
@@ -117,7 +116,16 @@ class History:
         found = [each for each in _files(self._disk.names()) if each[1] <= time]
         if not found:
             return []
-        return _entries(_texts(self._disk.read(found[-1][2]), time), lifetime_s)
+        return _entries(_texts(self._lines(found[-1][2]), time), lifetime_s)
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        """A file's lines, of which little more than one is in memory."""
+        start, rest = 0, b""
+        while part := self._disk.read(name, start, READ_BYTES):
+            start += len(part)
+            *whole, rest = (rest + part).split(b"\n")
+            yield from whole
+        yield rest
 
     def _clean(self) -> None:
         """Forget the oldest days where there are too many."""
@@ -147,11 +155,11 @@ def _line(said: bytes) -> bytes:
     return b"%08x %b\n" % (crc32(said), said)
 
 
-def _texts(data: bytes, until: float | None) -> dict[bytes, bytes]:
-    """What the lines up to a time come to, by key; one line at a time is copied."""
+def _texts(lines: Iterable[bytes], until: float | None) -> dict[bytes, bytes]:
+    """What the lines up to a time come to, by key."""
     texts: dict[bytes, bytes] = {}
-    for line in BytesIO(data):
-        checksum, _, said = line.removesuffix(b"\n").partition(b" ")
+    for line in lines:
+        checksum, _, said = line.partition(b" ")
         if checksum != b"%08x" % crc32(said):
             continue
         kind, time, *rest = said.split(b" ", 3)

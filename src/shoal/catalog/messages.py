@@ -28,15 +28,12 @@ MAX_ELEMENTS = 20_000
 # More than twice as many as a genuine catalog; and the memory of a small machine,
 # whatever they hold.
 MAX_RECORDS = 25_000
-MAX_TABLE_BYTES = 56 << 20
+MAX_TABLE_BYTES = 40 << 20
 
 # What Python needs for a record beside its bytes: itself, its key, its places.
 RECORD_BYTES = 1000
 
 MAX_NAME = 128
-
-# What is at most so long is known again when it comes again. Nearly all are shorter.
-KNOWN_BYTES = 4096
 
 # Records are kept as Python has them too, ready for filters, while there is room: a
 # value takes a hundred bytes beside its letters. Five thousand usual ones take ten MB.
@@ -60,8 +57,8 @@ class Entry(Struct, gc=False):
     lifetime_s: int
     before: bytes
     after: bytes
-    update: bytes = b""  # What was sent, to know it again, and the host's name then.
-    host: str | None = None
+    update: int | None = None  # The hash of what was sent, to know it again,
+    host: str | None = None  # and the host's name then.
     kept: int = 0  # When the history last said that it was heard.
     expires: float = 0.0
     due: float = math.inf  # When the catalog next looks whether it has.
@@ -71,8 +68,7 @@ class Entry(Struct, gc=False):
     @property
     def size_bytes(self) -> int:
         """What it weighs."""
-        texts = len(self.before) + len(self.after) + len(self.update)
-        return texts + RECORD_BYTES
+        return len(self.before) + len(self.after) + RECORD_BYTES
 
     @property
     def text(self) -> bytes:

@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+from shoal.catalog.service import FREE_PORTS
 from tests.end_to_end.cataloguing import REQUEST, Catalog, read_all, serving
 from tests.end_to_end.cluster import Cluster, wait_until
 
@@ -387,7 +388,8 @@ def test_a_catalog_off_loopback_is_asked_for(sharer: Cluster, shared: Catalog) -
     assert taken.returncode == 1
     assert "in use" in taken.stderr
     with socket.socket() as neighbour:
-        neighbour.bind(("127.0.0.1", 0))
+        # Below the numbers that the system gives to whoever calls somebody.
+        neighbour.bind(("127.0.0.1", Random().randrange(*FREE_PORTS)))
         number = neighbour.getsockname()[1]
         beside = sharer.shoal("catalog", "serve", "--port", str(number - 1))
         assert beside.returncode == 1

@@ -73,7 +73,7 @@ class Catalog:
 
     def offer(self, data: bytes, address: str, host: str | None, now: float) -> Effects:
         """Take an update from that address; `MalformedMessage` if it is none."""
-        # 64 bits that nobody can foresee; whoever met them twice hides their own update.
+        # 64 bits that nobody can foresee; who meets them twice hides their own update.
         update = hash(data)
         known = self._by_update.get((address, host, update))
         if known is not None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.conformance import fuzz, fuzz_talks
+from tests.conformance import catalog_campaign, fuzz, fuzz_talks
 from tests.end_to_end import campaign, kills
 from tests.simulation.catalogs_properties import CATALOGS_PROPERTIES
 from tests.simulation.peers_properties import PEERS_PROPERTIES
@@ -27,6 +27,7 @@ from tests.simulation.storage_properties import STORAGE_PROPERTIES
 
 FUZZED_INPUTS = 100_000
 INPUTS_HEARD = 10_000_000
+ATTACKS = 100  # Of each kind that a catalog can meet: some five minutes.
 PROCESSES = os.cpu_count() or 1
 
 # Where so much can go wrong together, so many times as many seeds are played.
@@ -80,7 +81,8 @@ def main() -> int:
             print("holds" if not failed else f"FAILED {failed[:5]}", flush=True)
             worst = max(worst, len(failed))
     if not chosen.only:
-        worst += attack_talks() + attack_doors() + campaign_deaths() + kill_writers()
+        worst += attack_talks() + attack_doors() + attack_catalog()
+        worst += campaign_deaths() + kill_writers()
     return 1 if worst else 0
 
 
@@ -97,6 +99,16 @@ def attack_doors() -> int:
     grown = asyncio.run(fuzz.attack(FUZZED_INPUTS, seed=os.getpid()))
     print(f"{FUZZED_INPUTS} hostile inputs: no crash, grew by {grown >> 20} MiB")
     return int(grown > fuzz.MAX_GROWTH_BYTES)
+
+
+def attack_catalog() -> int:
+    with tempfile.TemporaryDirectory() as root:
+        failed = catalog_campaign.run(
+            Path(root), times=ATTACKS, seed=os.getpid(), in_time=True
+        )
+    for each in failed:
+        print(f"FAILED, seed {os.getpid()}: {each}")
+    return len(failed)
 
 
 def campaign_deaths() -> int:

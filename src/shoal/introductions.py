@@ -12,7 +12,8 @@ from typing import Any
 from msgspec import Raw
 
 from shoal.catalog.announcer import Announcer
-from shoal.catalog.service import CatalogService, bind_catalog
+from shoal.catalog.ports import bind_catalog
+from shoal.catalog.service import CatalogService
 from shoal.core.address import LOOPBACK
 from shoal.core.machine import PeerId
 from shoal.members.service import MembersService

@@ -11,7 +11,8 @@ import pytest
 from shoal.catalog import service as service_module
 from shoal.catalog import writer
 from shoal.catalog.history import History
-from shoal.catalog.service import CatalogService, bind_catalog
+from shoal.catalog.ports import bind_catalog
+from shoal.catalog.service import CatalogService
 from shoal.sim.disk import SimulatedDisk
 from tests.end_to_end.working import LOOPS, Loop
 

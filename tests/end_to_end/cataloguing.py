@@ -5,6 +5,7 @@ import socket
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
@@ -104,3 +105,8 @@ def serving(user: Cluster, *options: str, port: int = 0) -> Iterator[Catalog]:
         process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+def written(history: Path) -> bytes:
+    """All that files of a catalog's history say."""
+    return b"".join(each.read_bytes() for each in history.iterdir())

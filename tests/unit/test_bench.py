@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main, table
+from bench.catalog import MEDIUM, QUOTED, SMALL, update
 from bench.comparison import (
     Round,
     Row,
@@ -18,6 +19,7 @@ from bench.comparison import (
     more_is_better,
     record,
 )
+from shoal.catalog.updates import decode
 
 KEYS = ["measure", "unit", "ours", "rival_name", "rival", "ratio"]
 ROWS = [
@@ -93,3 +95,15 @@ def test_a_row_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         ROWS[0].ratio = 9.0  # type: ignore[misc]
     assert isinstance(ROWS[0], Row)
+
+
+@pytest.mark.parametrize("size", [SMALL, MEDIUM])
+def test_updates_of_the_catalog_have_their_size_and_change_each_turn(size: int) -> None:
+    texts = {update(size, n, turn) for n in (0, 7, 19_999) for turn in (0, 1, 50)}
+    assert [len(each) for each in texts] == [size] * 9
+    assert all(decode(each)["type"] == "hashtable" for each in texts)
+
+
+def test_quoted_figures_are_said_to_be_quoted() -> None:
+    rows = [less_is_better("page", "ms", 1, QUOTED, 2)]
+    assert "another machine" in str(table("catalog", rows).title)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shoal.catalog.messages import (
     LIFETIME_S,
     MAX_DEPTH,
+    MAX_ELEMENTS,
     MAX_RECORDS,
     MAX_UPDATE_BYTES,
     Forgotten,
@@ -270,6 +271,7 @@ JUNK = [
     *(Random(1).randbytes(70_000), b"x" * 70_000, b"{" * 70_000, b"[" * 70_000),
     *(nested(MAX_DEPTH + 1), nested(1000), nested(100_000), b'{"a":' * 10_000),
     b'{"a":"' + b"x" * 65_536 + b'"}',
+    *(b'{"a":[' + b"1," * MAX_ELEMENTS + b"1]}", squeezed(b"{" + b'"":0,' * 90_000)),
     b'{"type":"x","a":"' + b"x" * MAX_UPDATE_BYTES + b'"}',
     squeezed(b'{"type":"x","a":"' + b"0" * 100_000_000 + b'"}'),
     squeezed(squeezed(fields())),
@@ -292,6 +294,9 @@ def test_the_largest_is_kept_and_read_again(catalog: Catalog) -> None:
     assert MAX_UPDATE_BYTES * 0.98 < len(largest) <= MAX_UPDATE_BYTES
     catalog.offer(largest, HERE, None, NOW)
     catalog.offer(nested(MAX_DEPTH), "b", None, NOW)
+    commas = "," * 60_000  # Within a string they are letters.
+    catalog.offer(fields(a=commas), "c", None, NOW)
+    assert records(catalog)[2]["a"] == commas
     assert records(catalog)[0] | parts == records(catalog)[0]
 
 

@@ -4,10 +4,11 @@ Nobody can delay another: each has its own few bytes, and its own deadline.
 """
 
 import asyncio
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from shoal.catalog.answers import Answer, too_busy
+from shoal.catalog.answers import Answer
 from shoal.catalog.messages import MAX_UPDATE_BYTES
 from shoal.catalog.requests import MAX_LINE_BYTES, first_line, heading
 
@@ -21,16 +22,16 @@ UPDATE_S = 5.0
 MAX_HEAD_BYTES = MAX_LINE_BYTES + (8 << 10)
 
 # So much of an answer is handed over at a time: the rest is shared by all who get it.
-PIECE_BYTES = 256 << 10
+PIECE_BYTES = 64 << 10
 
 # Half-sent updates of everybody together.
-MAX_UNFINISHED_BYTES = 64 << 20
+MAX_UNFINISHED_BYTES = 16 << 20
 
-# Answers that slow readers have not taken yet, eight of the largest.
-MAX_UNSENT_BYTES = 512 << 20
+# Answers that readers have not taken yet: one of all that a catalog holds.
+MAX_UNSENT_BYTES = 40 << 20
 
-# What is asked, and the tag of what they have of it already.
-Reply = Callable[[str, str], Answer | Awaitable[Answer]]
+# A path, who asks, and the tag of what they have of it already.
+Reply = Callable[[str, str, str], Answer | Awaitable[Answer]]
 
 
 class Room:
@@ -38,25 +39,85 @@ class Room:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._inside: dict[asyncio.Transport, None] = {}
+        self._inside: dict[asyncio.Transport, str] = {}
+        self._of_host: dict[str, dict[asyncio.Transport, None]] = {}
+        self._unfinished: dict[asyncio.Transport, int] = {}
+        self._reading: dict[asyncio.Transport, Answer] = {}
+        self._readers: Counter[int] = Counter()  # Many may read one answer.
         self.unfinished_bytes = 0
         self.unsent_bytes = 0
 
-    def enter(self, transport: asyncio.Transport) -> None:
-        """One more; where there is no room, who has been here longest goes.
+    def enter(self, transport: asyncio.Transport, host: str) -> None:
+        """One more; where there is no room, one goes of the host that has most here.
 
         A question takes milliseconds: whoever stands here longer than a thousand others
         only stands.
         """
-        self._inside[transport] = None
+        self._inside[transport] = host
+        self._of_host.setdefault(host, {})[transport] = None
         if len(self._inside) > self._limit:
-            oldest = next(iter(self._inside))
-            self.leave(oldest)
-            oldest.abort()
+            most = max(self._of_host, key=lambda each: len(self._of_host[each]))
+            self._show_out(next(iter(self._of_host[most])))
 
     def leave(self, transport: asyncio.Transport) -> None:
-        """One less."""
-        self._inside.pop(transport, None)
+        """One less, with all that was kept for them."""
+        host = self._inside.pop(transport, None)
+        if host is None:
+            return
+        del self._of_host[host][transport]
+        if not self._of_host[host]:
+            del self._of_host[host]
+        self.forget(transport)
+        self._put_down(transport)
+
+    def keep(self, transport: asyncio.Transport, size_bytes: int) -> None:
+        """Half an update is longer; where that is too much, the first to begin goes."""
+        self.unfinished_bytes += size_bytes
+        self._unfinished[transport] = self._unfinished.get(transport, 0) + size_bytes
+        while self.unfinished_bytes > MAX_UNFINISHED_BYTES:
+            self._show_out(next(iter(self._unfinished)))
+
+    def forget(self, transport: asyncio.Transport) -> None:
+        """It is no more, or no more half."""
+        self.unfinished_bytes -= self._unfinished.pop(transport, 0)
+
+    def read(self, transport: asyncio.Transport, answer: Answer) -> None:
+        """Somebody reads an answer; where that is too much, the slowest goes."""
+        self._reading[transport] = answer
+        self._readers[id(answer)] += 1
+        if self._readers[id(answer)] == 1:
+            self.unsent_bytes += answer.size_bytes
+        self.make_room(0, but=transport)
+
+    def make_room(
+        self, size_bytes: int, *, but: asyncio.Transport | None = None
+    ) -> bool:
+        """Have slow readers of long answers go, until there is room for so much."""
+        if self.unsent_bytes + size_bytes <= MAX_UNSENT_BYTES:
+            return True
+        slow = (
+            each
+            for each, answer in list(self._reading.items())
+            if each is not but and answer.before
+        )
+        while self.unsent_bytes + size_bytes > MAX_UNSENT_BYTES:
+            reader = next(slow, None)
+            if reader is None:
+                return False
+            self._show_out(reader)
+        return True
+
+    def _put_down(self, transport: asyncio.Transport) -> None:
+        answer = self._reading.pop(transport, None)
+        if answer is not None:
+            self._readers[id(answer)] -= 1
+            if not self._readers[id(answer)]:
+                del self._readers[id(answer)]
+                self.unsent_bytes -= answer.size_bytes
+
+    def _show_out(self, transport: asyncio.Transport) -> None:
+        self.leave(transport)
+        transport.abort()
 
     def close(self) -> None:
         """Show everybody out."""
@@ -79,7 +140,7 @@ class Question(asyncio.Protocol):
         self._date = date
         self._fail = fail
         self._head = b""
-        self._rest = memoryview(b"")
+        self._rest: deque[memoryview] = deque()
         self._asked = self._answered = self._paused = False
         self._task: asyncio.Task[None] | None = None
 
@@ -88,7 +149,8 @@ class Question(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(QUESTION_S, self._transport.abort)
-        self._room.enter(self._transport)
+        self._host = _host_of(transport)
+        self._room.enter(self._transport, self._host)
 
     def data_received(self, data: bytes) -> None:
         """Wait for the end of the head; what comes after it is of no interest."""
@@ -110,8 +172,7 @@ class Question(asyncio.Protocol):
         self._room.leave(self._transport)
         if self._task:
             self._task.cancel()
-        self._room.unsent_bytes -= len(self._rest)
-        self._rest = memoryview(b"")
+        self._rest.clear()
 
     def pause_writing(self) -> None:
         """They read more slowly than we write."""
@@ -132,7 +193,8 @@ class Question(asyncio.Protocol):
             return
         path, method = line
         try:
-            answer = self._reply(path, heading(self._head, b"if-none-match"))
+            known = heading(self._head, b"if-none-match")
+            answer = self._reply(path, self._host, known)
         except Exception as error:
             self._fail(error)
             raise
@@ -149,21 +211,20 @@ class Question(asyncio.Protocol):
 
     def _answer(self, answer: Answer, method: str) -> None:
         self._answered = True
-        if self._room.unsent_bytes + len(answer.body) > MAX_UNSENT_BYTES:
-            answer = too_busy()
         if "gzip" in heading(self._head, b"accept-encoding"):
             answer = answer.packed()
         self._transport.write(answer.head(self._date()))
         if method != "HEAD":
-            self._rest = memoryview(answer.body)
-            self._room.unsent_bytes += len(self._rest)
+            self._rest.extend(map(memoryview, (*answer.before, answer.body)))
+            self._room.read(self._transport, answer)
         self._write()
 
     def _write(self) -> None:
         while self._rest and not self._paused:
-            piece, self._rest = self._rest[:PIECE_BYTES], self._rest[PIECE_BYTES:]
-            self._room.unsent_bytes -= len(piece)
-            self._transport.write(piece)
+            piece = self._rest.popleft()
+            if len(piece) > PIECE_BYTES:
+                self._rest.appendleft(piece[PIECE_BYTES:])
+            self._transport.write(piece[:PIECE_BYTES])
         if self._answered and not self._rest and not self._transport.is_closing():
             self._transport.close()
 
@@ -171,34 +232,40 @@ class Question(asyncio.Protocol):
 class Update(asyncio.Protocol):
     """All that somebody sends until they end: one record. There is no answer."""
 
-    def __init__(self, room: Room, take: Callable[[bytes, str], None]) -> None:
+    def __init__(
+        self, room: Room, take: Callable[[bytes, str, Callable[[], None]], None]
+    ) -> None:
+        """`take` is told what came, from where, and what to do when that counts."""
         self._room = room
         self._take = take
         self._pieces: list[bytes] = []
         self._size_bytes = 0
+        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody has something to tell."""
         self._transport = cast("asyncio.Transport", transport)
-        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        self._address = _host_of(transport)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(UPDATE_S, self._end)
-        self._room.enter(self._transport)
+        self._room.enter(self._transport, self._address)
 
     def data_received(self, data: bytes) -> None:
         """Keep it, unless it is too much."""
+        if self._ended:
+            return
         self._pieces.append(data)
         self._size_bytes += len(data)
-        self._room.unfinished_bytes += len(data)
-        too_much = self._room.unfinished_bytes > MAX_UNFINISHED_BYTES
-        if too_much or self._size_bytes > MAX_UPDATE_BYTES:
+        if self._size_bytes > MAX_UPDATE_BYTES:
             self._forget()
             self._transport.abort()
+        else:
+            self._room.keep(self._transport, len(data))
 
     def eof_received(self) -> bool:
-        """That was all."""
+        """That was all; the end of our side says that it counts."""
         self._end()
-        return False
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         """A connection that was reset has told nothing."""
@@ -207,13 +274,21 @@ class Update(asyncio.Protocol):
         self._forget()
 
     def _end(self) -> None:
+        if self._ended:
+            return
         data = b"".join(self._pieces)
         self._forget()
         self._timer.cancel()
-        self._transport.close()
         if data and not data.startswith(b"GET "):
-            self._take(data, self._address)
+            self._take(data, self._address, self._transport.close)
+        else:
+            self._transport.close()
 
     def _forget(self) -> None:
-        self._room.unfinished_bytes -= self._size_bytes
-        self._pieces, self._size_bytes = [], 0
+        self._ended = True
+        self._room.forget(self._transport)
+        self._pieces = []
+
+
+def _host_of(transport: asyncio.BaseTransport) -> str:
+    return str((transport.get_extra_info("peername") or ("",))[0])

@@ -13,6 +13,7 @@ import errno
 import math
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from zlib import crc32
 
 import msgspec
@@ -34,6 +35,9 @@ FILE_S = 86_400
 
 # A year of a thousand quiet records, or a week of ten thousand restless ones. A guess.
 KEPT_BYTES = 1 << 30
+
+# A file's first records are written, and all of it is read, so much at a time.
+WRITTEN_BYTES, READ_BYTES = 64 << 10, 256 << 10
 
 FRESH = "history.new"
 _OURS = re.compile(r"history-([0-9]{10})-([0-9]{10,12})\Z")
@@ -65,14 +69,14 @@ class History:
         found = _files(self._disk.names())
         if not found:
             return []
-        return _entries(self._disk.read(found[-1][2]), None, lifetime_s)
+        return _entries(_texts(self._lines(found[-1][2]), None), lifetime_s)
 
     def ended(self, lifetime_s: int, now: float) -> dict[str, Ended]:
         """What had ended by then and is to be remembered, in its order."""
         found = _files(self._disk.names())
-        data = self._disk.read(found[-1][2]) if found else b""
+        lines = self._lines(found[-1][2]) if found else ()
         ended: dict[str, Ended] = {}
-        for kind, time, key, rest in _read(data):
+        for kind, time, key, rest in _read(lines):
             ended.pop(key.decode(), None)
             until = time + remembered_s(lifetime_s)
             if kind == b"G" and rest and until > now:
@@ -95,21 +99,27 @@ class History:
         now: float,
         ended: Iterable[Change] = (),
     ) -> None:
-        """Begin another file with these records, by key, and what is to be remembered.
+        """Begin another file: records by key, some at a time; what is remembered.
 
         Its name says from which second on it answers: all it begins with is before.
         """
         self._name = ""
         names = self._disk.names()
         number = 1 + max((each[0] for each in _files(names)), default=0)
-        lines = [_line(b"H %.3f %b %b" % (now, k.encode(), t)) for k, t in entries]
-        data = b"".join([_line(b"B %.3f" % now), *lines, *map(_told, ended)])
-        self._disk.write(FRESH, data)
+        data, size = _line(b"B %.3f" % now), 0
+        self._disk.write(FRESH, b"")
+        heard = (_line(b"H %.3f %b %b" % (now, k.encode(), t)) for k, t in entries)
+        for line in chain(heard, map(_told, ended)):
+            data += line
+            if len(data) > WRITTEN_BYTES:
+                self._disk.append(FRESH, data)
+                size, data = size + len(data), b""
+        self._disk.append(FRESH, data)
         self._disk.sync(FRESH)
         name = f"history-{number:010}-{max(math.ceil(now), 0):010}"
         self._disk.rename(FRESH, name)
         self._disk.sync_directory()
-        self._name, self._size_bytes, self._begun = name, len(data), now
+        self._name, self._size_bytes, self._begun = name, size + len(data), now
         self._clean()
 
     def append(self, changes: Iterable[Change]) -> None:
@@ -134,7 +144,16 @@ class History:
         found = [each for each in _files(self._disk.names()) if each[1] <= time]
         if not found:
             return []
-        return _entries(self._disk.read(found[-1][2]), time, lifetime_s)
+        return _entries(_texts(self._lines(found[-1][2]), time), lifetime_s)
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        """A file's lines, of which little more than one is in memory."""
+        start, rest = 0, b""
+        while part := self._disk.read(name, start, READ_BYTES):
+            start += len(part)
+            *whole, rest = (rest + part).split(b"\n")
+            yield from whole
+        yield rest
 
     def _clean(self) -> None:
         """Forget the oldest days where there are too many."""
@@ -166,9 +185,9 @@ def _line(said: bytes) -> bytes:
     return b"%08x %b\n" % (crc32(said), said)
 
 
-def _read(data: bytes) -> Iterator[tuple[bytes, float, bytes, bytes]]:
+def _read(lines: Iterable[bytes]) -> Iterator[tuple[bytes, float, bytes, bytes]]:
     """Kind, time, key and the rest of each line about a record that is not damaged."""
-    for line in data.split(b"\n"):
+    for line in lines:
         checksum, _, said = line.partition(b" ")
         if checksum == b"%08x" % crc32(said):
             kind, time, *rest = said.split(b" ", 3)
@@ -176,17 +195,27 @@ def _read(data: bytes) -> Iterator[tuple[bytes, float, bytes, bytes]]:
                 yield kind, float(time), rest[0], rest[1] if len(rest) > 1 else b""
 
 
-def _entries(data: bytes, until: float | None, lifetime_s: int) -> list[Entry]:
-    """What the lines up to a time come to."""
+def _texts(lines: Iterable[bytes], until: float | None) -> dict[bytes, bytes]:
+    """What the lines up to a time come to, by key."""
     texts: dict[bytes, bytes] = {}
-    for kind, time, key, rest in _read(data):
+    for kind, time, key, rest in _read(lines):
         if until is not None and time > until:
             break
         if kind == b"H":
             texts[key] = rest
         elif kind == b"G":
             texts.pop(key, None)
-    return [found for text in texts.values() if (found := _again(text, lifetime_s))]
+    return texts
+
+
+def _entries(texts: dict[bytes, bytes], lifetime_s: int) -> list[Entry]:
+    """Records of their texts, which are let go of meanwhile."""
+    found = []
+    for key in list(texts):
+        entry = _again(texts.pop(key), lifetime_s)
+        if entry is not None:
+            found.append(entry)
+    return found
 
 
 def _again(text: bytes, lifetime_s: int) -> Entry | None:

@@ -16,12 +16,12 @@ from threading import Thread
 KNOWN_S, UNKNOWN_S = 300.0, 60.0
 LOOKUP_S = 3.0
 
-MAX_KNOWN = 10_000  # As many as a catalog has records.
+MAX_KNOWN = 25_000  # As many as a catalog has records.
 
 # Addresses can be invented: beyond these nobody is looked up, and the sender's word
 # for its name counts.
 MAX_LOOKUPS = 1000
-MAX_WAITING_BYTES = 64 << 20
+MAX_WAITING_BYTES = 16 << 20
 THREADS = 8
 
 _PRINTABLE = re.compile(r"[!-~]{1,128}\Z")

@@ -22,8 +22,13 @@ MAX_DATAGRAM = 65_536
 BATCH = 4096
 SLICE_S = 0.002
 
-# What waits in our own queue: a burst of a hundred thousand usual updates.
-MAX_BACKLOG_BYTES = 64 << 20
+# What waits in our own queue: a burst of forty thousand usual updates, each with what
+# Python makes of it.
+MAX_BACKLOG_BYTES = 16 << 20
+OVERHEAD_BYTES = 250
+
+
+Then = Callable[[], None]
 
 
 class Intake:
@@ -34,7 +39,7 @@ class Intake:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._room = memoryview(bytearray(MAX_DATAGRAM))
-        self._backlog: deque[tuple[bytes, str]] = deque()
+        self._backlog: deque[tuple[bytes, str, Then | None]] = deque()
         self._backlog_bytes = 0
         self._working = False
         self.dropped = 0
@@ -58,20 +63,37 @@ class Intake:
                 break
             except OSError:
                 continue  # An earlier reply of nobody's met a closed port.
+            size += OVERHEAD_BYTES
             if self._backlog_bytes + size > MAX_BACKLOG_BYTES:
                 self.dropped += 1
                 continue
-            self._backlog.append((bytes(self._room[:size]), source[0]))
+            data = bytes(self._room[: size - OVERHEAD_BYTES])
+            self._backlog.append((data, source[0], None))
             self._backlog_bytes += size
         if not self._working:
             self._work()
 
+    def put(self, data: bytes, address: str, then: Then) -> None:
+        """Let it wait for its turn behind what is there; `then` it was taken."""
+        size = len(data) + OVERHEAD_BYTES
+        if self._backlog_bytes + size > MAX_BACKLOG_BYTES:
+            self.dropped += 1
+            then()
+            return
+        self._backlog.append((data, address, then))
+        self._backlog_bytes += size
+        if not self._working:
+            self._working = True
+            self._loop.call_soon(self._work)
+
     def _work(self) -> None:
         end = perf_counter() + SLICE_S
         while self._backlog and perf_counter() < end:
-            data, address = self._backlog.popleft()
-            self._backlog_bytes -= len(data)
+            data, address, then = self._backlog.popleft()
+            self._backlog_bytes -= len(data) + OVERHEAD_BYTES
             self._take(data, address)
+            if then:
+                then()
         self._working = bool(self._backlog)
         if self._working:
             self._loop.call_soon(self._work)

@@ -24,9 +24,17 @@ MAX_STRING_BYTES = 65_535
 # Records of managers are three deep.
 MAX_DEPTH = 32
 
-# As many as a genuine catalog; and the memory of a small machine, whatever they hold.
-MAX_RECORDS = 10_000
-MAX_TABLE_BYTES = 64 << 20
+# Names, values and elements: a manager's record has a hundred. Looking at so many takes
+# 15 ms; a megabyte could hold half a million, and everybody up for 0.3 s.
+MAX_ELEMENTS = 20_000
+
+# More than twice as many as a genuine catalog; and the memory of a small machine,
+# whatever they hold.
+MAX_RECORDS = 25_000
+MAX_TABLE_BYTES = 40 << 20
+
+# What Python needs for a record beside its bytes: itself, its key, its places.
+RECORD_BYTES = 1000
 
 MAX_NAME = 128
 
@@ -34,9 +42,10 @@ MAX_NAME = 128
 # and a message may be under way. So long after it was heard an end is remembered.
 SLACK, SLACK_S = 1.05, 60.0
 
-# What is at most so long is kept as Python has it too, ready for filters; a decoded
-# record takes ten times its text, and nearly all are of a kilobyte.
-READY_BYTES = 4096
+# Records are kept as Python has them too, ready for filters, while there is room: a
+# value takes a hundred bytes beside its letters. Five thousand usual ones take ten MB.
+MAX_READY_BYTES = 16 << 20
+VALUE_BYTES = 100
 
 Fields = dict[str, Any]
 
@@ -67,12 +76,13 @@ class Entry(Struct, gc=False):
     lifetime_s: int
     before: bytes
     after: bytes
-    update: bytes = b""  # What was sent, to know it again, and the host's name then.
-    host: str | None = None
+    update: int | None = None  # The hash of what was sent, to know it again,
+    host: str | None = None  # and the host's name then.
     kept: int = 0  # When the history last said that it was heard.
     expires: float = 0.0
     due: float = math.inf  # When the catalog next looks whether it has.
     fields_ready: Fields | None = None
+    ready_bytes: int = 0
     card: Card | None = None
     # When it was heard, in ms, and after all that was heard of it before: the greater
     # is the newer, whatever the clocks of those who heard it.
@@ -91,7 +101,7 @@ class Entry(Struct, gc=False):
     @property
     def size_bytes(self) -> int:
         """What it weighs."""
-        return len(self.before) + len(self.after) + len(self.update)
+        return len(self.before) + len(self.after) + RECORD_BYTES
 
     @property
     def text(self) -> bytes:
@@ -102,12 +112,17 @@ class Entry(Struct, gc=False):
     def fields(self) -> Fields:
         """The record as filters want it."""
         if self.fields_ready is None:
-            found = _decode(self.text)
-            if len(self.after) <= READY_BYTES:
-                self.fields_ready = found
-            return found
+            return _decode(self.text)
         self.fields_ready["lastheardfrom"] = self.heard
         return self.fields_ready
+
+    def make_ready(self, room_bytes: int) -> int:
+        """Keep the fields if there is room for them; what they take."""
+        values = self.after.count(b",") + self.after.count(b"[") + 2
+        size = len(self.after) + VALUE_BYTES * values
+        if size <= room_bytes:
+            self.fields_ready, self.ready_bytes = _decode(self.text), size
+        return self.ready_bytes
 
 
 class Heard(Struct, frozen=True):
@@ -213,5 +228,6 @@ def _key(fields: Fields, address: str, name: str) -> str:
 def _told(name: object) -> str:
     """A name that can be part of a key and a URL; else none."""
     if isinstance(name, str) and 0 < len(name) <= MAX_NAME:
-        return name if all("!" <= sign <= "~" for sign in name) else ""
+        plain = name.isascii() and name.isprintable() and " " not in name
+        return name if plain else ""
     return ""

@@ -9,16 +9,18 @@ CCTools; so whoever sends can only speak for their own address.
 """
 
 import math
+from bisect import bisect_left, insort
 from heapq import heappop, heappush
 
 from shoal.catalog.messages import (
     LIFETIME_S,
+    MAX_READY_BYTES,
     MAX_RECORDS,
     MAX_TABLE_BYTES,
-    READY_BYTES,
     Change,
     Ended,
     Entry,
+    Fields,
     Forgotten,
     Heard,
     entry_of,
@@ -52,19 +54,20 @@ class Catalog:
         self._started = now
         self._size_bytes = 0
         self._by_type: dict[str, dict[str, Entry]] = {}
-        self._by_update: dict[tuple[str, str | None, bytes], Entry] = {}
+        self._by_update: dict[tuple[str, str | None, int], Entry] = {}
         self._expiries: list[tuple[float, str]] = []
-        self._keys_in_order: list[str] | None = None  # A key says the name.
+        self._order: list[tuple[str, str]] = []
+        self._ready_bytes = 0
 
     @property
     def deadline(self) -> float:
         """When the next record may end."""
         return self._expiries[0][0] if self._expiries else math.inf
 
-    def wake(self, now: float) -> Effects:
-        """Let go of records that nobody has spoken for."""
+    def wake(self, now: float, *, most: float = math.inf) -> Effects:
+        """Let go of records that nobody has spoken for: of so many at most."""
         effects: Effects = []
-        while self._expiries and self._expiries[0][0] <= now:
+        while self._expiries and self._expiries[0][0] <= now and len(effects) < most:
             due, key = heappop(self._expiries)
             entry = self.entries.get(key)
             if entry is None or entry.due != due:
@@ -77,7 +80,9 @@ class Catalog:
 
     def offer(self, data: bytes, address: str, host: str | None, now: float) -> Effects:
         """Take an update from that address; `MalformedMessage` if it is none."""
-        known = self._by_update.get((address, host, data))
+        # 64 bits that nobody can foresee; who meets them twice hides their own update.
+        update = hash(data)
+        known = self._by_update.get((address, host, update))
         if known is not None:
             return self._hear_again(known, now)
         try:
@@ -92,8 +97,7 @@ class Catalog:
             heard=int(now),
             lifetime_s=self.lifetime_s,
         )
-        if len(data) <= READY_BYTES:
-            entry.update, entry.host = data, host
+        entry.update, entry.host = update, host
         entry.stamp = self._stamp(entry.key, now)
         self._take(entry, now, now + entry.lifetime_s)
         if self.shared:
@@ -168,17 +172,24 @@ class Catalog:
 
     def in_order(self) -> list[Entry]:
         """All records by name, large letters as small ones."""
-        if self._keys_in_order is None:
-            found = sorted(self.entries.values(), key=order)
-            self._keys_in_order = [entry.key for entry in found]
-        return list(map(self.entries.__getitem__, self._keys_in_order))
+        entries = self.entries
+        return [entries[key] for _, key in self._order]
 
     def of_types(self, types: frozenset[str] | None) -> list[Entry]:
         """Records of these types in order; of any if none are named."""
         if types is None:
             return self.in_order()
-        found = [self._by_type.get(each, {}).values() for each in sorted(types)]
-        return sorted((entry for group in found for entry in group), key=order)
+        groups = [self._by_type.get(each, {}).values() for each in sorted(types)]
+        if sum(map(len, groups)) > len(self.entries) // 8:  # Sorting takes longer.
+            return [entry for entry in self.in_order() if entry.type in types]
+        return sorted((entry for group in groups for entry in group), key=order)
+
+    def fields_of(self, entry: Entry) -> Fields:
+        """The record as filters want it, kept so while there is room."""
+        if entry.fields_ready is None and self.entries.get(entry.key) is entry:
+            room = MAX_READY_BYTES - self._ready_bytes
+            self._ready_bytes += entry.make_ready(room)
+        return entry.fields
 
     # Records
 
@@ -226,12 +237,12 @@ class Catalog:
             self._unlink(old)
             entry.due = old.due
         else:
-            self._keys_in_order = None
+            insort(self._order, order(entry))
         if expires < entry.due:
             self._look_then(entry, expires)
         self.entries[entry.key] = entry
         self._by_type.setdefault(entry.type, {})[entry.key] = entry
-        if entry.update:
+        if entry.update is not None:
             self._by_update[entry.address, entry.host, entry.update] = entry
         self._size_bytes += entry.size_bytes
         self.version += 1
@@ -253,7 +264,7 @@ class Catalog:
     def _drop(self, entry: Entry) -> None:
         self._unlink(entry)
         del self.entries[entry.key]
-        self._keys_in_order = None
+        del self._order[bisect_left(self._order, order(entry))]
         self.version += 1
 
     def _unlink(self, entry: Entry) -> None:
@@ -261,8 +272,11 @@ class Catalog:
         del group[entry.key]
         if not group:
             del self._by_type[entry.type]
-        self._by_update.pop((entry.address, entry.host, entry.update), None)
+        if entry.update is not None:
+            self._by_update.pop((entry.address, entry.host, entry.update), None)
         self._size_bytes -= entry.size_bytes
+        self._ready_bytes -= entry.ready_bytes
+        entry.fields_ready, entry.ready_bytes = None, 0
 
 
 def order(entry: Entry) -> tuple[str, str]:

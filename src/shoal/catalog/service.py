@@ -8,23 +8,24 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from random import randrange
-from time import perf_counter
 
 from shoal.catalog.answers import (
     JSON,
+    OK,
     SHAPES,
     Answer,
     Shape,
     holds,
     tag_of,
+    too_busy,
     too_costly,
     unchanged,
 )
-from shoal.catalog.connection import Question, Room, Update
+from shoal.catalog.connection import PIECE_BYTES, Question, Room, Update
 from shoal.catalog.history import History
 from shoal.catalog.hosts import Hosts
 from shoal.catalog.intake import Intake
@@ -33,39 +34,54 @@ from shoal.catalog.page.detail import detail
 from shoal.catalog.page.files import parts
 from shoal.catalog.page.frame import Moment
 from shoal.catalog.page.listing import listing
-from shoal.catalog.protocol import Catalog, Effects, order
-from shoal.catalog.requests import Detail, Form, Look, Part, Select, understand
+from shoal.catalog.protocol import Catalog, Effects
+from shoal.catalog.requests import (
+    Asked,
+    Detail,
+    Form,
+    Look,
+    Part,
+    Select,
+    understand,
+)
+from shoal.catalog.shares import SLICE_S, Shares, Work
 from shoal.catalog.spreader import Spreader, Wires
 from shoal.catalog.writer import Keeper
-from shoal.core.address import join
 from shoal.core.disk import Disk
 from shoal.core.filters.meaning import Filter
-from shoal.errors import DirectoryDamaged, MalformedMessage, NotListening, Overloaded
-from shoal.net.host import bind
+from shoal.errors import (
+    DirectoryDamaged,
+    MalformedMessage,
+    OutOfTime,
+    Overloaded,
+)
+from shoal.net.host import connection_limit
 
 log = logging.getLogger(__name__)
 
-# Nobody notices a loop that is busy for so long.
-SLICE_S = 0.002
+# What a letter of a filter takes to read. Short questions go first.
+LETTER_S = 4e-6
 
-# Of processor time for one question: a hundred times what five thousand records take.
-PATIENCE_S = 5.0
+# Records let go, and taken up at the start, at a time: two milliseconds.
+ENDED_AT_ONCE = LOADED_AT_ONCE = 200
 
 # How late a record may be let go that nobody asks for.
 TICK_S = 0.5
 
-# A genuine catalog serves fifty at a time, and five more wait.
-MAX_QUESTIONS = 1000
-MAX_UPDATES = 1000
+# A genuine catalog serves fifty at a time, and five more wait. Ours may have a third of
+# the descriptors for each, up to what takes 20 MB.
+MAX_QUESTIONS = MAX_UPDATES = 4000
+DESCRIPTORS_SHARED = 3
 
 BACKLOG = 4096
 
-# An answer that is asked for again as long as nothing changes; there are five.
-MAX_READY_BYTES = 32 << 20
+# An answer that is kept for the next as long as nothing changes; there are five. A
+# larger one lasts while somebody reads it.
+MAX_READY_BYTES = 6 << 20
 
 
-# The work on one answer; it may be left for a while at each of its steps.
-Steps = Generator[None, None, Answer]
+# What is asked of the records there are, or there were.
+Records = Form | Select | Look | Detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +113,12 @@ class CatalogService:
         self._keeper: Keeper | None = None
         self._spreader: Spreader | None = None
         self._hosts = Hosts()
-        self._rooms = Room(MAX_QUESTIONS), Room(MAX_UPDATES)
-        self._ready: dict[str, tuple[int, Answer]] = {}
+        most = connection_limit() // DESCRIPTORS_SHARED
+        self._rooms = Room(min(most, MAX_QUESTIONS)), Room(min(most, MAX_UPDATES))
+        self._shares = Shares()
+        self._looking_back = asyncio.Lock()
+        self._ready: dict[str, tuple[int, Callable[[], Answer | None]]] = {}
+        self._making = {path: asyncio.Lock() for path in SHAPES}
         self._parts = parts()
         self._start = f"{time.time_ns():x}"
         self._servers: list[asyncio.Server] = []
@@ -115,10 +135,10 @@ class CatalogService:
             await self._recover(self._history)
             self._keeper = Keeper(self._history, self.catalog, self._fail)
             self._keeper.start()
+        self._intake = Intake(datagram, self._take)
         for sock, make in ((listening, self._question), (updates, self._update)):
             server = await self._loop.create_server(make, sock=sock, backlog=BACKLOG)
             self._servers.append(server)
-        self._intake = Intake(datagram, self._take)
         self._tasks.append(self._loop.create_task(self._tick()))
 
     async def _recover(self, history: History) -> None:
@@ -132,8 +152,10 @@ class CatalogService:
                 f"history {error.filename or ''}: {(error.strerror or '').lower()}; "
                 "move it away, and what is announced within a minute is there again"
             ) from error
-        for entry in found:
+        for n, entry in enumerate(found):
             self.catalog.load(entry)
+            if n % LOADED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def share(self, wires: Wires) -> None:
         """Know from now on what other catalogs of a network know."""
@@ -168,7 +190,7 @@ class CatalogService:
     # Updates
 
     def _update(self) -> Update:
-        return Update(self._rooms[1], self._take)
+        return Update(self._rooms[1], self._intake.put)
 
     def _take(self, data: bytes, address: str) -> None:
         offer = partial(self._offer, data, address)
@@ -194,46 +216,35 @@ class CatalogService:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
-            self._let_go()
+            pause_s = TICK_S if self._let_go() else 0
+            await asyncio.sleep(pause_s)
 
-    def _let_go(self) -> None:
+    def _let_go(self) -> bool:
+        """Let some records go whose time has come; was that all?"""
         now = time.time()
         if self.catalog.deadline <= now:
-            self._keep(self.catalog.wake(now))
+            self._keep(self.catalog.wake(now, most=ENDED_AT_ONCE))
+        return self.catalog.deadline > now
 
     # Questions
 
     def _question(self) -> Question:
         return Question(self._rooms[0], self._reply, _date, self._fail)
 
-    def _reply(self, path: str, known: str) -> Answer | Awaitable[Answer]:
+    def _reply(self, path: str, host: str, known: str) -> Answer | Awaitable[Answer]:
         """The answer if it is ready, else whoever makes it."""
-        self._let_go()
-        match understand(path):
-            case Answer() as answer:
-                return answer
-            case Form(path, None):
-                version, ready = self._ready.get(path, (-1, None))
-                if ready and version == self.catalog.version:
-                    return ready
-                return self._form(path)
-            case Part(path):
-                part = self._parts[path]
-                return unchanged(part.tag) if holds(known, part.tag) else part
-            case Look(_, None) if holds(known, self._tag()):
-                return unchanged()
-            case Detail(key, None):
-                return self._detail(key, known)
-            case asked:
-                return self._search(asked)
+        all_gone = self._let_go()
+        if all_gone and (ready := self._made(path)):
+            return ready
+        return self._find(path, host, known)
 
-    async def _form(self, path: str) -> Answer:
-        version = self.catalog.version
-        answer = await self._shaped(SHAPES[path], self.catalog.in_order())
-        if len(answer.body) <= MAX_READY_BYTES:
-            self._ready[path] = version, answer
-        return answer
+    def _made(self, path: str) -> Answer | None:
+        """An answer that was made and is still true."""
+        version, recall = self._ready.get(path, (-1, None))
+        if recall and version == self.catalog.version:
+            return recall()
+        self._ready.pop(path, None)
+        return None
 
     def _tag(self) -> str:
         """Of all that the records say now."""
@@ -244,57 +255,113 @@ class CatalogService:
         tag = f"{self._start}-{tag_of(entry.text if entry else b'')}"
         return unchanged() if holds(known, tag) else detail(entry, _now(tag))
 
-    async def _search(self, asked: Form | Select | Look | Detail) -> Answer:
-        types = asked.filter.types if isinstance(asked, Select) else None
+    async def _find(self, path: str, host: str, known: str) -> Answer:
+        while not self._let_go():  # noqa: ASYNC110 - others have their turn.
+            await asyncio.sleep(0)
+        try:
+            match await self._understood(path, host):
+                case Answer() as answer:
+                    return answer
+                case Part(path):
+                    part = self._parts[path]
+                    return unchanged(part.tag) if holds(known, part.tag) else part
+                case Form(_, None) as asked:
+                    return await self._form(asked, host)
+                case Detail(key, None):
+                    return self._detail(key, known)
+                case Look(_, None) if holds(known, self._tag()):
+                    return unchanged()
+                case asked:
+                    return await self._search(asked, host)
+        except OutOfTime:
+            return too_costly()
+
+    async def _understood(self, path: str, host: str) -> Asked:
+        guess_s = len(path) * LETTER_S
+        if guess_s <= SLICE_S and self._shares.idle:
+            return understand(path)
+        return await self._shares.carry_out(_reading(path), host, guess_s)
+
+    async def _search(self, asked: Records, host: str) -> Answer:
         if asked.at is None:
-            entries = self.catalog.of_types(types)
-        else:
-            entries = sorted(await self._past(asked.at), key=order)
-        match asked:
-            case Form(path, _):
-                return await self._shaped(SHAPES[path], entries)
-            case Look(view, at):
-                moment = _now(self._tag()) if at is None else _then(at)
-                return await self._in_slices(listing(view, entries, moment))
-            case Detail(key, at):
-                found = next((e for e in entries if e.key == key), None)
-                return detail(found, _then(at or 0))
-            case Select(meant, _):
-                return await self._shaped(JSON, entries, meant)
+            return await self._shares.carry_out(self._answering(asked, None), host)
+        async with self._looking_back:  # One past at a time fits into memory.
+            past = await self._past(asked.at)
+            return await self._shares.carry_out(self._answering(asked, past), host)
+
+    async def _form(self, asked: Form, host: str) -> Answer:
+        """One is made at a time: all who wait have it, unless something changed."""
+        async with self._making[asked.path]:
+            if ready := self._made(asked.path):
+                return ready
+            version = self.catalog.version
+            making = self._answering(asked, None)
+            answer = await self._shares.carry_out(making, host)
+            keep = answer.size_bytes <= MAX_READY_BYTES
+            recall = partial(_same, answer) if keep else weakref.ref(answer)
+            if answer.status == OK:
+                self._ready[asked.path] = version, recall
+            return answer
 
     async def _past(self, moment: int) -> list[Entry]:
         return await self._keeper.at(moment) if self._keeper else []
 
-    async def _shaped(
-        self, shape: Shape, entries: Sequence[Entry], meant: Filter | None = None
-    ) -> Answer:
-        """The records that are meant."""
+    def _answering(self, asked: Records, past: list[Entry] | None) -> Work[Answer]:
+        """Of the records there are, or there were."""
+        moment = _now(self._tag()) if asked.at is None else _then(asked.at)
+        match asked:
+            case Detail(key, _):
+                there = self.catalog.entries if past is None else _by_key(past)
+                return detail(there.get(key), moment)
+            case Look(view, _):
+                found = self.catalog.in_order() if past is None else past
+                return (yield from listing(view, found, moment))
+            case Select(meant, _):
+                among = self.catalog.of_types(meant.types) if past is None else past
+                found = yield from self._meant(meant, among)
+                return (yield from self._shaped(JSON, found))
+            case Form(path, _):
+                found = self.catalog.in_order() if past is None else past
+                return (yield from self._shaped(SHAPES[path], found))
 
-        def steps() -> Steps:
-            pieces = []
-            for entry in entries:
-                if meant is None or meant.means(entry.fields):
-                    pieces.append(shape.each(entry))
+    def _meant(self, meant: Filter, entries: Sequence[Entry]) -> Work[list[Entry]]:
+        found = []
+        for entry in entries:
+            if meant.means(self.catalog.fields_of(entry)):
+                found.append(entry)
+            yield
+        return found
+
+    def _shaped(self, shape: Shape, entries: Sequence[Entry]) -> Work[Answer]:
+        """The answer, as long as there is room for it beside those being read."""
+        pieces, some, held, room = list[bytes](), bytearray(), 0, self._rooms[0]
+        try:
+            for portion in shape.portions(entries):
+                some += portion
+                if len(some) > PIECE_BYTES:
+                    if not room.make_room(len(some)):
+                        return too_busy()
+                    room.unsent_bytes += len(some)
+                    held += len(some)
+                    pieces.append(bytes(some))
+                    some.clear()
                 yield
-            return shape.around(pieces)
+            return Answer(bytes(some), shape.kind, before=tuple(pieces))
+        finally:
+            room.unsent_bytes -= held
 
-        return await self._in_slices(steps())
 
-    async def _in_slices(self, steps: Steps) -> Answer:
-        """What comes of many small steps: others have their turn in between."""
-        spent_s, began = 0.0, perf_counter()
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                answer: Answer = end.value
-                return answer
-            if (took_s := perf_counter() - began) > SLICE_S:
-                spent_s += took_s
-                if spent_s > PATIENCE_S:
-                    return too_costly()
-                await asyncio.sleep(0)
-                began = perf_counter()
+def _same(answer: Answer) -> Answer:
+    return answer
+
+
+def _reading(path: str) -> Work[Asked]:
+    yield
+    return understand(path)
+
+
+def _by_key(entries: Sequence[Entry]) -> dict[str, Entry]:
+    return {entry.key: entry for entry in entries}
 
 
 def _now(tag: str) -> Moment:
@@ -308,44 +375,3 @@ def _then(at: int) -> Moment:
 def _date(at: float | None = None) -> str:
     """As genuine catalogs write it, in the one zone that all share."""
     return time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(at))
-
-
-# Where two neighbouring numbers are free: below those that systems give to whoever
-# calls somebody, of which every second one is taken on a busy machine.
-FREE_PORTS = (20_000, 32_000)
-TRIED_PORTS = 100
-
-
-def bind_catalog(host: str, port: int) -> list[socket.socket]:
-    """TCP and UDP on a number and TCP on the next, or `NotListening` and why."""
-    for _ in range(TRIED_PORTS):
-        try:
-            listening, datagram = bind(host, port or randrange(*FREE_PORTS))
-        except NotListening as error:
-            if port == 0:
-                continue
-            cause = str(error).partition("; ")[0]
-            raise NotListening(
-                f"catalog {cause}; choose another port for it"
-            ) from error
-        number = listening.getsockname()[1]
-        updates = socket.socket(listening.family, socket.SOCK_STREAM)
-        updates.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            updates.bind((host, number + 1))
-            # Two may be bound to a number that only one of them can listen on.
-            listening.listen(BACKLOG)
-            updates.listen(BACKLOG)
-        except (OSError, OverflowError) as error:
-            for each in (listening, datagram, updates):
-                each.close()
-            if port == 0:
-                continue  # The next number was taken: begin elsewhere.
-            reason = str(getattr(error, "strerror", None) or error).lower()
-            raise NotListening(
-                f"catalog address {join(host, number + 1)}: {reason}, and updates come "
-                "to the number after its own; choose another port for it"
-            ) from error
-        updates.setblocking(False)
-        return [listening, datagram, updates]
-    raise NotListening(f"address {host}: no two neighbouring ports are free")

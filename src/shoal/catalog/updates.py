@@ -14,6 +14,7 @@ import msgspec
 
 from shoal.catalog.messages import (
     MAX_DEPTH,
+    MAX_ELEMENTS,
     MAX_STRING_BYTES,
     MAX_UPDATE_BYTES,
     Fields,
@@ -32,6 +33,8 @@ MAX_LINES_BYTES = 65_507
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,63})[ \t]+(\S.*)\Z")
 _TYPED = re.compile(r"(?:true|false|null|[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?|[\[{].*)\Z")
 
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
 # An integer that might not fit into 64 bits.
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _MOST, _LEAST = 2**63 - 1, -(2**63)
@@ -48,6 +51,7 @@ def decode(data: bytes) -> Fields:
         raise MalformedMessage(f"an update of {len(data):,} bytes is too long")
     if data[:1] != b"{":
         return _cleaned(_lines(data))
+    _refuse_crowded(data)
     try:
         fields: Fields = _decode(data)
         exact = _encode(fields) == data
@@ -131,6 +135,21 @@ def _typed(word: str) -> Any:  # noqa: ANN401
 
 
 # Limits
+
+
+def _refuse_crowded(data: bytes) -> None:
+    """Count before anything is made of it, within strings only where it must be."""
+    if _elements(data) <= MAX_ELEMENTS:
+        return
+    strings = data.count(b'"') // 2
+    if strings > 2 * MAX_ELEMENTS or _elements(_STRING.sub(b"", data)) > MAX_ELEMENTS:
+        raise MalformedMessage(f"an update of more than {MAX_ELEMENTS:,} elements")
+
+
+def _elements(data: bytes) -> int:
+    if len(data) <= MAX_ELEMENTS:
+        return 0
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
 def _is_plain(data: bytes) -> bool:

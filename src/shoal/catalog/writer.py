@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 
 from shoal.catalog.history import History
-from shoal.catalog.messages import Change, Entry
-from shoal.catalog.protocol import Catalog
+from shoal.catalog.messages import Change, Entry, Heard
+from shoal.catalog.protocol import Catalog, order
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ SYNC_S = 1.0
 
 # While the disk says no, what changed is in the records themselves.
 RETRY_S = 10.0
-MAX_WAITING = 100_000
+MAX_WAITING, MAX_WAITING_BYTES = 100_000, 16 << 20
 
 
 class Keeper:
@@ -35,8 +35,8 @@ class Keeper:
         self._fail = fail
         self._loop = asyncio.get_running_loop()
         self._changes: list[Change] = []
+        self._waiting_bytes = 0
         self._changed = asyncio.Event()
-        self._reading = asyncio.Semaphore(1)  # A day may take a second to read.
         self._stopping = False
         self._retry_at = 0.0
         self._trouble = ""
@@ -49,8 +49,10 @@ class Keeper:
     def keep(self, change: Change) -> None:
         """Write that soon."""
         self._changes.append(change)
-        if len(self._changes) > MAX_WAITING:
-            self._changes.clear()
+        self._waiting_bytes += len(change.text) if isinstance(change, Heard) else 0
+        too_many = len(self._changes) > MAX_WAITING
+        if too_many or self._waiting_bytes > MAX_WAITING_BYTES:
+            self._take_changes()
             self._history.give_up()
         self._changed.set()
 
@@ -61,14 +63,18 @@ class Keeper:
         await self._task
 
     async def at(self, moment: float) -> list[Entry]:
-        """The records there were then, as far as they are written."""
-        read = partial(self._history.at, moment, self._catalog.lifetime_s)
-        async with self._reading:
-            try:
-                return await self._loop.run_in_executor(None, read)
-            except OSError as error:  # It was forgotten meanwhile, or cannot be read.
-                log.warning("history at %d: %s", moment, error)
-                return []
+        """The records there were then, as far as they are written: one at a time."""
+        read = partial(self._read, moment)
+        try:
+            return await self._loop.run_in_executor(None, read)
+        except OSError as error:  # It was forgotten meanwhile, or cannot be read.
+            log.warning("history at %d: %s", moment, error)
+            return []
+
+    def _read(self, moment: float) -> list[Entry]:
+        """Off the loop."""
+        found = self._history.at(moment, self._catalog.lifetime_s)
+        return sorted(found, key=order)
 
     async def _run(self) -> None:
         try:
@@ -94,13 +100,18 @@ class Keeper:
         if self._history.is_due(now):
             if self._loop.time() < self._retry_at:
                 return
-            entries = [(each.key, each.text) for each in self._catalog.in_order()]
+            found = self._catalog.in_order()
+            entries = ((each.key, each.text) for each in found)
             ended = self._catalog.endings(now)
-            self._changes.clear()  # They are in there.
+            self._take_changes()  # They are in there.
             await self._attempt(partial(self._history.begin, entries, now, ended))
         if self._changes and not self._history.is_due(now):
-            changes, self._changes = self._changes, []
+            changes = self._take_changes()
             await self._attempt(partial(self._history.append, changes))
+
+    def _take_changes(self) -> list[Change]:
+        changes, self._changes, self._waiting_bytes = self._changes, [], 0
+        return changes
 
     async def _attempt(self, work: Callable[[], None]) -> None:
         why = ""

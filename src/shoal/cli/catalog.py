@@ -81,7 +81,8 @@ async def _serve(
     as_json: bool,
 ) -> None:
     from shoal.catalog.announcer import Announcer
-    from shoal.catalog.service import CatalogService, bind_catalog
+    from shoal.catalog.ports import bind_catalog
+    from shoal.catalog.service import CatalogService
 
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()

@@ -1,0 +1,127 @@
+"""Who gets the processor, and who makes room, in a catalog."""
+
+import asyncio
+from time import perf_counter
+from typing import cast
+
+import pytest
+
+from shoal.catalog import connection, shares
+from shoal.catalog.answers import Answer
+from shoal.catalog.connection import Room
+from shoal.catalog.shares import MAX_BEGUN, Shares, Work
+from shoal.errors import OutOfTime
+
+
+def busy(turns: int, name: str, ended: list[str]) -> Work[str]:
+    """Takes some fifty microseconds a turn."""
+    for _ in range(turns):
+        end = perf_counter() + 50e-6
+        while perf_counter() < end:
+            pass
+        yield
+    ended.append(name)
+    return name
+
+
+def test_who_asks_for_little_is_served_before_those_who_came_first() -> None:
+    async def main() -> None:
+        mine, ended = Shares(), list[str]()
+        long = [mine.carry_out(busy(300, "long", ended), "h") for _ in range(20)]
+        short = mine.carry_out(busy(2, "short", ended), "h")
+        other = mine.carry_out(busy(2, "other", ended), "another")
+        assert list(await asyncio.gather(short, other)) == ["short", "other"]
+        assert ended == ["other", "short"]
+        assert await asyncio.gather(*long) == ["long"] * 20
+        assert not mine._of_host
+        assert not mine._begun
+
+    asyncio.run(main())
+
+
+def test_what_takes_too_long_or_most_of_all_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shares, "PATIENCE_S", 0.02)
+
+    async def main() -> None:
+        mine, ended = Shares(), list[str]()
+        with pytest.raises(OutOfTime):
+            await mine.carry_out(busy(10**6, "endless", ended), "h")
+        crowd = [
+            mine.carry_out(busy(20, "one of many", ended), "h")
+            for _ in range(MAX_BEGUN + 30)
+        ]
+        came = await asyncio.gather(*crowd, return_exceptions=True)
+        assert sum(isinstance(each, OutOfTime) for each in came) < len(came)
+        assert not mine._begun
+        assert not mine._waiting
+
+    asyncio.run(main())
+
+
+def test_who_no_longer_waits_and_what_fails_cost_nobody_else() -> None:
+    def broken() -> Work[str]:
+        yield
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        mine, ended = Shares(), list[str]()
+        gone = asyncio.ensure_future(mine.carry_out(busy(10**6, "gone", ended), "h"))
+        gone.cancel()
+        with pytest.raises(ZeroDivisionError):
+            await mine.carry_out(broken(), "h")
+        assert await mine.carry_out(busy(1, "last", ended), "h") == "last"
+        assert ended == ["last"]
+
+    asyncio.run(main())
+
+
+class Visitor(asyncio.Transport):
+    """Somebody inside."""
+
+    def __init__(self) -> None:
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_the_host_with_most_inside_makes_room() -> None:
+    room, alone = Room(10), Visitor()
+    room.enter(alone, "a")
+    crowd = [Visitor() for _ in range(30)]
+    for each in crowd:
+        room.enter(each, "b")
+    assert not alone.aborted
+    assert [each.aborted for each in crowd] == [True] * 21 + [False] * 9
+
+
+def test_who_reads_longest_makes_room_for_another_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "MAX_UNSENT_BYTES", 1000)
+    room, readers = Room(100), [Visitor() for _ in range(8)]
+    shared = Answer(b"", before=(b"x" * 600,))
+    for n, each in enumerate(readers):
+        room.enter(each, "h")
+        room.read(each, shared if n < 4 else Answer(b"", before=(b"x" * 300,)))
+    assert room.unsent_bytes <= 1000
+    assert [each.aborted for each in readers] == [True] * 4 + [True] + [False] * 3
+    assert not room.make_room(2000, but=readers[-1])
+    for each in readers:
+        room.leave(cast("asyncio.Transport", each))
+    assert room.unsent_bytes == 0
+
+
+def test_the_oldest_half_of_an_update_makes_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "MAX_UNFINISHED_BYTES", 1000)
+    room, tellers = Room(100), [Visitor() for _ in range(5)]
+    for each in tellers:
+        room.enter(each, "h")
+        room.keep(each, 300)
+    assert [each.aborted for each in tellers] == [True, True, False, False, False]
+    room.forget(tellers[2])
+    assert room.unfinished_bytes == 600

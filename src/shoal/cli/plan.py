@@ -71,6 +71,7 @@ class Plan:
     replicas: int | None = None
     grace_s: float = GRACE_S
     lan: bool = False
+    shared_port: int | None = None
 
     @classmethod
     def read(
@@ -100,6 +101,7 @@ class Plan:
         replicas: int | None = None,
         grace_s: float = GRACE_S,
         lan: bool = False,
+        shared_port: int | None = None,
     ) -> "Plan":
         """Check everything that can be checked before anything is started."""
         host, port = addresses.parse(listen)
@@ -135,6 +137,7 @@ class Plan:
             replicas=replicas,
             grace_s=grace_s,
             lan=lan and _has_neighbours(host, advertise),
+            shared_port=shared_port,
         )
 
     def settings(self) -> PeerSettings:
@@ -156,6 +159,7 @@ class Plan:
             group=self.fixed.group if self.fixed else None,
             catalogs=self.catalogs,
             project=self.project,
+            shared_port=self.shared_port,
             catalog_port=self.catalog_port,
             public=self.public,
             guest=self.guest,
@@ -163,6 +167,15 @@ class Plan:
             grace_s=self.grace_s,
         )
         return PROFILES[self.profile](plain)
+
+    def behind_one_port(self) -> "Plan":
+        """Several share the port, and each has one of its own after it."""
+        if not self.port or self.shared_port:
+            raise Misuse(
+                "--peers auto: they share the port of --listen, so it must be one; "
+                "or say how many peers there are to be, and --shared-port"
+            )
+        return replace(self, shared_port=self.port, port=self.port + 1)
 
     def number(self, n: int) -> "Plan":
         """The n-th of several peers, from 1: its own directory, port and name."""

@@ -192,6 +192,7 @@ def _command(plan: Plan, join: list[str] | None) -> list[str]:
         ("--workers", plan.workers),
         ("--worker-memory-mb", plan.worker_memory_mb),
         ("--catalog-port", plan.catalog_port),
+        ("--shared-port", plan.shared_port),
     ):
         command += [option, str(count)] if count is not None else []
     return command + _place(plan)

@@ -47,6 +47,7 @@ def up(
     replicas: Literal[1, 3, 5] | None = None,
     grace: Seconds = GRACE_S,
     lan: bool = False,
+    shared_port: PortNumber | None = None,
     ready_fd: Annotated[int | None, Parameter(show=False)] = None,
     options: Options = PLAIN,
 ) -> int:
@@ -56,7 +57,7 @@ def up(
     ----------
     peers
         Start so many, on the port of --listen and the next ones, in DIR/1, DIR/2,
-        and so on; auto is one for every two processors.
+        and so on; auto is one for every two processors, behind the one port.
     listen
         HOST:PORT, or a PORT on loopback, for TCP and UDP; 0 is any that is free.
         127.0.0.1:7600 unless told otherwise.
@@ -122,7 +123,11 @@ def up(
         Be found on the local network, under the name of --project if there is one;
         and, without --join, join a network of that name that is found there, or found
         it.
+    shared_port
+        A port for clients that other peers of this machine have too: the system
+        spreads connections over them.
     """
+    behind_one = peers == "auto"
     peers = per_two_processors() if peers == "auto" else peers
     place = {"guest": guest, "replicas": replicas, "grace": grace != GRACE_S}
     unfit = {"peers": peers != 1, "join": join, "token": token, "name": name, **place}
@@ -153,7 +158,10 @@ def up(
         replicas=replicas,
         grace_s=grace,
         lan=lan,
+        shared_port=shared_port,
     )
+    if behind_one and peers != 1:
+        plan = plan.behind_one_port()
     if detach or peers != 1:
         return _run_many(plan, peers, detach=detach, options=options)
     return _run_here(plan, ready_fd, options)

@@ -4,8 +4,9 @@ One job at a time, in the order they were given. A pool of threads does the same
 twice the price: of a commit of ten changes it takes more than the changes themselves.
 
 To wake a thread and be woken by it takes longer than a good disk does, so a small job
-is done where we are, as long as the disk is quick. Once it was not, threads wait for it
-until it has been quick for a while: it holds the loop up once, not again and again.
+is done where we are, as long as the disk is usually quick. What that is rises fast and
+falls slowly: a disk that is slow now and then holds the loop up once, then threads wait
+for it for a while.
 """
 
 import asyncio
@@ -22,10 +23,11 @@ from shoal.table.committer import Committer, Job, Lane
 # A full disk is not tried again at once, unless somebody asks for something.
 REST_S = 0.1
 
-# A disk is quick if it takes no longer than that, and trusted to be when it has been so
-# for so long.
+# A disk is quick if it usually takes no longer than that.
 QUICK_S = 0.002
-DISTRUST_S = 5.0
+
+# Each job that took longer than usual counts an eighth, each that did not a little.
+SLOWER, QUICKER = 1 / 8, 1 / 64
 
 
 class Outcome(NamedTuple):
@@ -87,7 +89,7 @@ class Scribe:
             "log": Writer(f"{name}-log"),
             "checkpoint": Writer(f"{name}-checkpoint"),
         }
-        self._trusted_from = 0.0
+        self._usual_s = 0.0  # What a small job takes.
         self._due = False  # A look for changes is due at the end of this turn.
         self._idle: asyncio.Future[None] = self._loop.create_future()
 
@@ -104,7 +106,7 @@ class Scribe:
             return
         for job in self._committer.due():
             done = partial(self._done, job)
-            if job.small and self._loop.time() >= self._trusted_from:
+            if job.small and self._usual_s < QUICK_S:
                 self._loop.call_soon(done, outcome(job.run))
             else:
                 self._writers[job.lane].give(job.run, done)
@@ -120,8 +122,9 @@ class Scribe:
             writer.end()
 
     def _done(self, job: Job, came: Outcome) -> None:
-        if job.small and came.took_s > QUICK_S:
-            self._trusted_from = self._loop.time() + DISTRUST_S
+        if job.small:
+            more_s = came.took_s - self._usual_s
+            self._usual_s += more_s * (SLOWER if more_s > 0 else QUICKER)
         self._committer.done(job, came.error)
         if came.error and not self._committer.ended:
             self._loop.call_later(REST_S, self.look)

@@ -48,7 +48,7 @@ def test_a_project_is_found_through_a_catalog(lan: Namespaces) -> None:
         )
         [found] = second.cluster.ask("find", 'project=="temps"', *where)
         assert found["address"] == first.host
-        two = second.up("--join", f"{found['address']}:{found['port']}")
+        two = second.up("--project", "temps", *where)
         wait_together(lan, [one, two])
     finally:
         serving.terminate()

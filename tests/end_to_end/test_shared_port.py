@@ -36,12 +36,13 @@ def test_0_19_many_connections_are_served_by_as_many_processes(user: Cluster) ->
         assert processes(nodes) == before
 
 
-def test_a_shared_port_is_a_way_in_for_peers_too(
-    user: Cluster, tmp_path: Path
-) -> None:
+def test_a_shared_port_is_a_way_in_for_peers_too(user: Cluster, tmp_path: Path) -> None:
     port = free_port()
     nodes = user.up("--peers", "2", "--shared-port", str(port))
-    (late,) = user.up("--join", f"127.0.0.1:{port}", "--dir", str(tmp_path / "late"))
+    token = str(nodes[0].directory / "token")
+    (late,) = user.up(
+        "--join", f"127.0.0.1:{port}", "--token", token, "--dir", str(tmp_path / "late")
+    )
     assert late.network == nodes[0].network
     nodes[0].kill()
     with Wire(Address(f"127.0.0.1:{port}")) as wire:

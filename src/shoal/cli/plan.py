@@ -168,6 +168,10 @@ class Plan:
         )
         return PROFILES[self.profile](plain)
 
+    def joining(self, *found: Address) -> "Plan":
+        """To join one of those, with its token if it is a peer of ours."""
+        return replace(self, join=found, secret=self.secret or _secret(None, found))
+
     def behind_one_port(self) -> "Plan":
         """Several share the port, and each has one of its own after it."""
         if not self.port or self.shared_port:

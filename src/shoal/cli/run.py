@@ -9,12 +9,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
 from shoal.cli.footprint import Footprint
 from shoal.cli.outcome import code_of, complain
 from shoal.cli.plan import INSECURE, Plan, taken_by
+from shoal.client.catalogs import Catalogs, those_there
 from shoal.core import address as addresses
 from shoal.core.hello import Membership
 from shoal.core.identity import Identity
@@ -27,6 +29,10 @@ from shoal.peer import Peer
 
 # Two files of five megabytes: a peer that logs for ever fills no disk.
 LOG_BYTES = 5_000_000
+
+# Who is to be joined is looked for in catalogs so long, and so many are tried.
+FIND_S = 6.0
+MAX_CONTACTS = 8
 
 
 def run_one(plan: Plan, ready_fd: int | None, *, as_json: bool) -> int:
@@ -97,6 +103,7 @@ async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
         _log_to(plan, quiet=quiet)
         if plan.insecure:
             logging.warning(INSECURE)
+        plan = await _with_project(home, plan)
         if plan.lan:
             await _live_among_neighbours(home, plan, tell)
         else:
@@ -104,6 +111,26 @@ async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
     except ShoalError:
         footprint.erase()
         raise
+
+
+async def _with_project(home: Home, plan: Plan) -> Plan:
+    """With a network of our project to join, if we are of none and catalogs know it."""
+    known = home.contacts() or home.membership(home.identity(plan.name))
+    if plan.join or known or plan.fixed or not (plan.project and plan.catalogs):
+        return plan
+    try:
+        found = await asyncio.to_thread(_peers_of, plan.project, plan.catalogs)
+    except Unreachable as error:
+        logging.warning("project %s is founded: %s", plan.project, error)
+        return plan
+    logging.info("of project %s: %s", plan.project, ", ".join(found) or "nobody yet")
+    return plan.joining(*found)
+
+
+def _peers_of(project: str, catalogs: tuple[Address, ...]) -> list[Address]:
+    """Some that are there now, the one heard from last first."""
+    found = Catalogs(catalogs).peers_of(project, within_s=FIND_S)
+    return list(islice(those_there(found, within_s=FIND_S), MAX_CONTACTS))
 
 
 async def _nobody(_: Peer) -> None:

@@ -106,7 +106,9 @@ def up(
         HOST:PORT of a catalog to announce the peer to, or several with commas;
         CATALOG_HOST unless given. Without either nothing is announced.
     project
-        The name to be found by in catalogs: shoal get KEY --project NAME.
+        The name to be found by in catalogs: shoal get KEY --project NAME. A newcomer
+        joins the network of that name that a catalog knows, without --join, or founds
+        it.
     catalog_port
         Be a catalog too: HTTP and UDP on this port, TCP for updates on the next.
     public
@@ -127,8 +129,6 @@ def up(
         A port for clients that other peers of this machine have too: the system
         spreads connections over them.
     """
-    behind_one = peers == "auto"
-    peers = per_two_processors() if peers == "auto" else peers
     place = {"guest": guest, "replicas": replicas, "grace": grace != GRACE_S}
     unfit = {"peers": peers != 1, "join": join, "token": token, "name": name, **place}
     if fixed := chosen(static, id, advertise or listen, {**unfit, "lan": lan}):
@@ -160,8 +160,6 @@ def up(
         lan=lan,
         shared_port=shared_port,
     )
-    if behind_one and peers != 1:
-        plan = plan.behind_one_port()
     if detach or peers != 1:
         return _run_many(plan, peers, detach=detach, options=options)
     return _run_here(plan, ready_fd, options)
@@ -179,7 +177,12 @@ def per_two_processors() -> int:
     return max(1, (os.cpu_count() or 1) // 2)
 
 
-def _run_many(plan: Plan, peers: int, *, detach: bool, options: Options) -> int:
+def _run_many(
+    plan: Plan, peers: int | Literal["auto"], *, detach: bool, options: Options
+) -> int:
+    if peers == "auto":
+        peers = per_two_processors()
+        plan = plan if peers == 1 else plan.behind_one_port()
     if plan.data and peers != 1:
         raise Misuse(
             "--data: it is one peer's, and these are several; start them first, and "

@@ -4,7 +4,6 @@ SHOAL_PEER, else the only network of this user on this machine, by its first liv
 peer. The environment is read here and nowhere else.
 """
 
-import json
 import os
 from pathlib import Path
 
@@ -35,17 +34,15 @@ def _client_of_stranger(address: Address, timeout_s: float) -> Client:
 
 def _of_project(project: str, timeout_s: float) -> Address:
     """Where a peer of it is, that answers."""
-    from shoal.client.catalogs import Catalogs, first_there
+    from shoal.client.catalogs import Catalogs, those_there
 
     known = catalogs("")
     if not known:
         raise NoPeer(
             f"project {project}: no catalog is known to find it; set CATALOG_HOST"
         )
-    quoted = json.dumps(project, ensure_ascii=False)
-    text = f'type=="hashtable" and project=={quoted}'
-    found = Catalogs(known).find(text, within_s=timeout_s)
-    there = first_there(found, within_s=timeout_s)
+    found = Catalogs(known).peers_of(project, within_s=timeout_s)
+    there = next(those_there(found, within_s=timeout_s), None)
     if there is None:
         many = (
             f"{len(found)} are listed, and none answers" if found else "none is there"

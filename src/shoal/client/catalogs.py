@@ -7,7 +7,7 @@ again, ever more slowly, until the time is up.
 import json
 import socket
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, sleep, time
 from typing import Any
 
@@ -54,6 +54,12 @@ class Catalogs:
         staying = [each for each in present if not each.get("leaving")]
         return sorted(staying, key=_heard, reverse=True)
 
+    def peers_of(self, project: str, *, within_s: float) -> list[Record]:
+        """The peers of a project that are there now, the one heard from last first."""
+        quoted = json.dumps(project, ensure_ascii=False)
+        text = f'type=="hashtable" and project=={quoted}'
+        return self.find(text, within_s=within_s)
+
     def _first(
         self, ask: Callable[[Address, float], list[Record]], within_s: float
     ) -> list[Record]:
@@ -78,8 +84,8 @@ class Catalogs:
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
 
-def first_there(records: Sequence[Record], *, within_s: float) -> Address | None:
-    """The first that can be dialled; what a catalog says may be minutes old."""
+def those_there(records: Sequence[Record], *, within_s: float) -> Iterator[Address]:
+    """Those that can be dialled; what a catalog says may be minutes old."""
     end = monotonic() + within_s
     for record in records:
         port = record.get("port")
@@ -89,10 +95,10 @@ def first_there(records: Sequence[Record], *, within_s: float) -> Address | None
                 continue
             try:
                 socket.create_connection((host, port), min(DIAL_S, left_s)).close()
-                return join(host, port)
             except (OSError, OverflowError, UnicodeError):
                 continue
-    return None
+            yield join(host, port)
+            break
 
 
 def fetch(address: Address, path: str, within_s: float) -> list[Record]:

@@ -1,50 +1,13 @@
 """Records, and an owner that is killed: its process, not its manners."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.end_to_end.archivists import Archivist
 from tests.end_to_end.cluster import START_S, wait_until
-
-ROOT = Path(__file__).parents[2]
-
-
-class Archivist:
-    """A peer in a process of its own."""
-
-    def __init__(self, directory: Path, *join: str) -> None:
-        directory.mkdir(exist_ok=True)
-        self.directory = directory
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.end_to_end.archivist", directory, *join],
-            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        assert self._process.stdin
-        assert self._process.stdout
-        self._to, self._from = self._process.stdin, self._process.stdout
-        self.told = json.loads(self._from.readline())
-
-    def ask(self, do: str, **named: Any) -> Any:
-        self._to.write(json.dumps({"do": do, **named}) + "\n")
-        self._to.flush()
-        return json.loads(self._from.readline())
-
-    def end(self, *, kill: bool = False) -> None:
-        if kill:
-            self._process.kill()
-        self._to.close()
-        self._process.wait(START_S)
-        self._from.close()
+from tests.end_to_end.records_campaign import campaign
 
 
 @pytest.fixture
@@ -86,3 +49,9 @@ def test_a_killed_owner_is_replaced_and_what_it_told_is_there(
     wait_until(lambda: back.ask("list") == made, START_S, "its board")
     made |= back.ask("create", ids=["last"])
     wait_until(lambda: all(p.ask("list") == made for p in peers), 10, "all boards")
+
+
+def test_a_watcher_misses_nothing_through_kills(tmp_path: Path) -> None:
+    figures = campaign(tmp_path, kills=3, heads=500, seed=1)
+    assert figures.acknowledged > 100
+    assert figures.missed == []

@@ -20,7 +20,6 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory
 
 from shoal.core.machine import Address
-from shoal.errors import ShoalError
 from tests.end_to_end.cluster import Cluster, Node, wait_until
 from tests.end_to_end.writing import Wire
 
@@ -31,6 +30,9 @@ END_S = 20.0
 
 # So many writes travel together while a table is filled.
 PIPELINED = 500
+
+# Of each key.
+COPIES = 3
 
 # Of each size of a network, who joins (+1) or leaves (-1).
 STEPS = (1, 1, -1)
@@ -176,14 +178,9 @@ class Network:
         assert trouble is None, trouble
         wait_until(lambda: not node.runs, END_S, f"{node.name} to end")
 
-    def keys_moved(self) -> int | None:
-        """What peers were given since they started, where their status tells."""
-        try:
-            told = [node.client().status().get("keys_moved") for node in self.nodes]
-        except ShoalError:
-            return None
-        moved = [each for each in told if isinstance(each, int)]
-        return sum(moved) if moved else None
+    def keys_moved(self) -> dict[str, int]:
+        """What each peer was given since it started."""
+        return {node.name: node.client().status()["keys_moved"] for node in self.nodes}
 
     def _command(self, node: Node, *arguments: str) -> str | None:
         """Nothing if it succeeded, else what it said."""
@@ -217,14 +214,13 @@ class Change:
     before: int
     after: int
     took_s: float
-    moved: int | None
+    moved: int
     p99_ms: float
 
     def __str__(self) -> str:
-        moved = "not told" if self.moved is None else f"{self.moved}"
         return (
-            f"{self.before} -> {self.after} peers: {self.took_s:6.1f} s, keys moved "
-            f"{moved}, p99 of clients meanwhile {self.p99_ms:.1f} ms"
+            f"{self.before} -> {self.after} peers: {self.took_s:6.1f} s, copies moved "
+            f"{self.moved}, p99 of clients meanwhile {self.p99_ms:.1f} ms"
         )
 
 
@@ -245,7 +241,7 @@ def grow_and_shrink(network: Network, load: Load) -> Iterator[Change]:
             before,
             len(network.nodes),
             took_s,
-            None if moved is None or now is None else now - moved,
+            sum(count - moved.get(name, 0) for name, count in now.items()),
             load.p99_ms(seen),
         )
 
@@ -294,8 +290,8 @@ def _change_size(cluster: Cluster, keys: int) -> bool:
     load = Load(network.addresses)
     with load.running():
         for change in grow_and_shrink(network, load):
-            share = keys / max(change.before, change.after)
-            print(f"{change}; K/N is {share:.0f}", flush=True)
+            share = COPIES * keys / max(change.before, change.after)
+            print(f"{change}; an even share of copies is {share:.0f}", flush=True)
     return _sum_up(load)
 
 

@@ -125,6 +125,8 @@ def _usage(error: CycloptsError, given: list[str]) -> str:
     if isinstance(error, UnknownOptionError):
         what += "; what is none and begins with a hyphen stands after --"
     commands = [name for name in given[:1] if name in app]
+    if commands == ["catalog"]:
+        commands += [name for name in given[1:2] if name in catalog]
     return f"command line: {what}; see: {' '.join(['shoal', *commands, '--help'])}"
 
 

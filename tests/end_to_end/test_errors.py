@@ -199,3 +199,11 @@ def test_a_play_that_takes_too_long(user: Cluster) -> None:
         kind="Unanswered",
         says="longer with --timeout",
     )
+
+
+def test_a_mistake_in_a_command_of_catalogs_points_to_its_help(user: Cluster) -> None:
+    for command, says in (
+        (("catalog", "serve", "--port", "x"), "see: shoal catalog serve --help"),
+        (("catalog", "sevre"), "see: shoal catalog --help"),
+    ):
+        complains(user, *command, code=USAGE, kind="Misuse", says=says)

@@ -1,5 +1,6 @@
 """The command line. Commands are imported when they are called, not before."""
 
+import errno
 import os
 import sys
 
@@ -41,6 +42,8 @@ app = App(
 )
 # What a command is called, if Python has another use for the word.
 NAMES = {"table:delete": "del"}
+
+FULL = "output: no space left where it goes; make room there, or send it elsewhere"
 
 for path, text in (
     ("up:up", "Start a peer, or several: until Ctrl-C, or detached."),
@@ -108,6 +111,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(_nobody_reads())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _nobody_reads()  # What could not be written is not tried again at the end.
+        sys.exit(complain(ShoalError(FULL), as_json=as_json))
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -125,6 +133,8 @@ def _usage(error: CycloptsError, given: list[str]) -> str:
     if isinstance(error, UnknownOptionError):
         what += "; what is none and begins with a hyphen stands after --"
     commands = [name for name in given[:1] if name in app]
+    if commands == ["catalog"]:
+        commands += [name for name in given[1:2] if name in catalog]
     return f"command line: {what}; see: {' '.join(['shoal', *commands, '--help'])}"
 
 

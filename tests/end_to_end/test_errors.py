@@ -1,6 +1,8 @@
 """What can go wrong at the start, each said in one line: the thing, why, what next."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -199,3 +201,32 @@ def test_a_play_that_takes_too_long(user: Cluster) -> None:
         kind="Unanswered",
         says="longer with --timeout",
     )
+
+
+def test_a_mistake_in_a_command_of_catalogs_points_to_its_help(user: Cluster) -> None:
+    for command, says in (
+        (("catalog", "serve", "--port", "x"), "see: shoal catalog serve --help"),
+        (("catalog", "sevre"), "see: shoal catalog --help"),
+    ):
+        complains(user, *command, code=USAGE, kind="Misuse", says=says)
+
+
+@pytest.mark.parametrize("command", [("version",), ("get", "colour")])
+def test_output_that_finds_no_room_is_said_in_a_line(
+    sharer: Cluster, node: Node, command: tuple[str, ...]
+) -> None:
+    chosen = {**sharer.environment, "SHOAL_PEER": node.address}
+    assert sharer.shoal("put", "colour", "x" * 9000, environment=chosen).returncode == 0
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "shoal", *command],
+            env=chosen,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == FAILED
+    assert done.stderr.startswith("shoal: output: no space left")
+    assert done.stderr.count("\n") == 1

@@ -72,13 +72,16 @@ def test_workers_inherit_nothing_of_the_peer(tmp_path: Path) -> None:
         log.close()
 
 
-def test_an_interrupt_of_the_whole_group_leaves_workers(endless: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_leaves_workers(
+    endless: Path, number: signal.Signals
+) -> None:
     async def story(workers: Workers) -> None:
         (pid,) = workers.pids
         asked = asyncio.create_task(workers.run(hash_of(endless), within_s=1.0))
         await until(lambda: reads(pid, endless))
-        os.kill(pid, signal.SIGINT)
-        os.kill(parent(pid), signal.SIGINT)
+        os.kill(pid, number)
+        os.kill(parent(pid), number)
         with pytest.raises(OutOfTime):
             await asked
 

@@ -175,3 +175,10 @@ def test_strictly_what_is_clear_is_read_the_same(text: str) -> None:
     assert parse(text, strict=True) == parse(text)
     with pytest.raises(BadExpression):
         parse(text + " x", strict=True)
+
+
+@pytest.mark.parametrize("text", ["len(", "len(name,", "[1,", "[", "{", '{"a":', "[)"])
+def test_strictly_what_was_opened_is_closed(text: str) -> None:
+    parse(text)
+    with pytest.raises(BadExpression, match="expected a value or"):
+        parse(text, strict=True)

@@ -252,7 +252,7 @@ def _lines(found: list[Any]) -> None:
 
 def _table(found: list[dict[str, Any]]) -> None:
     if not found:
-        print("no record is meant", file=sys.stderr)
+        print("nothing announced fits", file=sys.stderr)
         return
     rows = [[_cell(each, title) for title in COLUMNS] for each in found]
     tabulate(COLUMNS, rows, foldable=("project", "owner"))

@@ -115,8 +115,9 @@ async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
 
 async def _with_project(home: Home, plan: Plan) -> Plan:
     """With a network of our project to join, if we are of none and catalogs know it."""
-    known = home.contacts() or home.membership(home.identity(plan.name))
-    if plan.join or known or plan.fixed or not (plan.project and plan.catalogs):
+    looks = plan.project and plan.catalogs and not (plan.join or plan.fixed)
+    # Whom it would make up is not who a fixed group says: asked only who looks.
+    if not looks or home.contacts() or home.membership(home.identity(plan.name)):
         return plan
     try:
         found = await asyncio.to_thread(_peers_of, plan.project, plan.catalogs)

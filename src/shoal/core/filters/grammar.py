@@ -40,7 +40,8 @@ _NO_LOOPS = "list comprehensions are not offered: look at one place, such as x[0
 def parse(text: str, *, strict: bool = False) -> Expression:
     """What a text means, or `BadExpression`, which shows where it is wrong.
 
-    `strict`: refuse what means something else than it seems, and text after the end.
+    `strict`: refuse what means something else than it seems, brackets that are not
+    closed, and text after the end.
     """
     parser = _Parser(text, strict=strict)
     found = parser.expression()
@@ -288,6 +289,8 @@ class _Parser:
         found = list[_PartT]()
         while not self._is(closing):
             part = read()
+            if part is None and self._strict:
+                raise self._unexpected(f"a value or `{closing}`")
             if part is None:
                 return found
             found.append(part)

@@ -83,7 +83,8 @@ _asked: msgspec.msgpack.Decoder[Asked] = msgspec.msgpack.Decoder(Asked)
 def main(number: int, given: str) -> None:
     """Serve whoever holds the other end of that socket."""
     settings = msgspec.json.decode(given, type=Settings)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the peer.
+    for told in (signal.SIGINT, signal.SIGTERM):  # A whole group is: for the peer.
+        signal.signal(told, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.nice(NICENESS)
     # One thread each, as NumPy's libraries read it when they are loaded: workers are

@@ -257,6 +257,7 @@ class Owner:
         self.tell_opened(done)
         if done:
             units = [each.unit for each in done]
+            self._seat.sealed |= dict.fromkeys(units)
             moved = say.Moved(self._seat.number, units, over=True)
             for peer in self._seat.alive:
                 self._seat.tell(peer, moved)

@@ -17,8 +17,9 @@ from shoal.table.replication.views import anew, peer_of, with_more, without
 ENROL_S = 0.5
 SETTLE_S = 1.0
 
-# Whether all has moved is asked so often by who waits for it.
-ASK_S = 0.5
+# Whether all has moved is asked so often by who waits for it, and by whoever would like
+# to say so.
+ASK_S, SELDOM_S = 0.5, 5.0
 
 # A silent member is let go after so long.
 GRACE_S = 600.0
@@ -117,16 +118,17 @@ class Roll:
     def tick(self) -> None:
         """Ask to be let in, or see who is to be."""
         next_view = self._next() if self.member else None
-        if not self.complete and (next_view or self.leaving):
-            self._ask_moved()
+        if not self.complete:
+            waits = next_view or self.leaving
+            self._ask_moved(ASK_S if waits else SELDOM_S)
         elif next_view and self.complete and not self._decrees.busy:
             self._decrees.propose(next_view)
         if not (self.member or self.guest or self.leaving):
             self._enrol()
 
-    def _ask_moved(self) -> None:
+    def _ask_moved(self, rest_s: float) -> None:
         seat = self._seat
-        if seat.now > self._asked_at + ASK_S and seat.circles:
+        if seat.now > self._asked_at + rest_s and seat.circles:
             self._asked_at = seat.now
             for voter in seat.circles.members:
                 seat.say(voter, say.AskMoved(seat.number))

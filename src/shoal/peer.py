@@ -144,9 +144,8 @@ class Peer:
             self.fail(error)
 
     async def _start(self) -> None:
-        settings = self._settings
         self._loop.set_exception_handler(self._notice)
-        listening, datagram = bind(settings.host, settings.port)
+        listening, datagram = bind(self._settings.host, self._settings.port)
         try:
             await self._open(listening, datagram)
         except BaseException:
@@ -185,6 +184,7 @@ class Peer:
             address=self.address,
             network=self.membership.network,
             port=port,
+            shared_port=settings.shared_port or 0,
         )
         self.members_service.start()
         self._reachability.start(settings.members.notice_s / 2)

@@ -52,5 +52,8 @@ def test_a_shared_port_is_a_way_in_for_peers_too(user: Cluster, tmp_path: Path) 
         "--join", f"127.0.0.1:{port}", "--token", token, "--dir", str(tmp_path / "late")
     )
     assert late.network == nodes[0].network
+    listen = ("--listen", ":0", "--dir", str(tmp_path / "stranger"))
+    stranger = user.shoal("up", "--shared-port", str(port), *listen)
+    assert (stranger.returncode, "another network" in stranger.stderr) == (1, True)
     nodes[0].kill()
     wait_until(lambda: answers(port), 10, "the other to be asked alone")

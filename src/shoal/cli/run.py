@@ -24,7 +24,7 @@ from shoal.core.machine import Address
 from shoal.errors import NotListening, ShoalError, Unreachable
 from shoal.net.dialler import ask_invitation, newcomer
 from shoal.net.home import Home, enter, membership
-from shoal.net.registry import register
+from shoal.net.registry import list_running, register
 from shoal.peer import Peer
 
 # Two files of five megabytes: a peer that logs for ever fills no disk.
@@ -163,6 +163,7 @@ async def _live(
 ) -> None:
     try:
         network = await _enter(home, plan)
+        _check_shared(plan, network)
         await _check_reachable(plan.join)
         register(plan.directory)
         loop = asyncio.get_running_loop()
@@ -182,6 +183,16 @@ async def _live(
             f"address {where}: {taken_by(plan.port)}; choose another, or any free one "
             "with --listen :0"
         ) from error
+
+
+def _check_shared(plan: Plan, ours: Membership) -> None:
+    """A port that two networks share would ask now the one and now the other."""
+    for each in list_running():
+        if plan.shared_port == each.shared_port and each.network != ours.network:
+            raise NotListening(
+                f"shared port {plan.shared_port}: peers of another network are behind "
+                f"it; join them with --join {each.address}, or choose another"
+            )
 
 
 async def _enter(home: Home, plan: Plan) -> Membership:

@@ -25,6 +25,7 @@ class Running:
     port: int
     pid: int
     directory: Path
+    shared_port: int = 0
 
 
 def register(directory: Path) -> None:
@@ -55,6 +56,7 @@ def list_running() -> list[Running]:
                     who["port"],
                     who["pid"],
                     directory,
+                    who.get("shared_port", 0),
                 )
             )
     return sorted(found, key=lambda each: (each.network, each.port))

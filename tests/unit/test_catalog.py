@@ -271,6 +271,7 @@ JUNK = [
     *(Random(1).randbytes(70_000), b"x" * 70_000, b"{" * 70_000, b"[" * 70_000),
     *(nested(MAX_DEPTH + 1), nested(1000), nested(100_000), b'{"a":' * 10_000),
     b'{"a":"' + b"x" * 65_536 + b'"}',
+    b"type x\nsays [1" + b",1" * MAX_ELEMENTS + b"]\n",
     *(b'{"a":[' + b"1," * MAX_ELEMENTS + b"1]}", squeezed(b"{" + b'"":0,' * 90_000)),
     b'{"type":"x","a":"' + b"x" * MAX_UPDATE_BYTES + b'"}',
     squeezed(b'{"type":"x","a":"' + b"0" * 100_000_000 + b'"}'),

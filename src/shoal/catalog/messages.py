@@ -28,6 +28,9 @@ MAX_DEPTH = 32
 # 15 ms; a megabyte could hold half a million, and everybody up for 0.3 s.
 MAX_ELEMENTS = 20_000
 
+# A catalog says who, when and whence in front of them; others must read that too.
+ELEMENTS_ADDED = 8
+
 # More than twice as many as a genuine catalog; and the memory of a small machine,
 # whatever they hold.
 MAX_RECORDS = 25_000
@@ -99,9 +102,14 @@ class Entry(Struct, gc=False):
         return self.mark_ready
 
     @property
+    def text_bytes(self) -> int:
+        """How long its text is, but for when it was heard."""
+        return len(self.before) + len(self.after)
+
+    @property
     def size_bytes(self) -> int:
         """What it weighs."""
-        return len(self.before) + len(self.after) + RECORD_BYTES
+        return self.text_bytes + RECORD_BYTES
 
     @property
     def text(self) -> bytes:

@@ -158,6 +158,15 @@ def test_who_leaves_is_gone_a_second_later(catalog: Catalog) -> None:
     assert records(catalog) == []
 
 
+def test_a_clock_that_is_set_back_keeps_nobody(catalog: Catalog) -> None:
+    catalog.offer(fields(), HERE, None, NOW)
+    catalog.offer(fields(), HERE, None, NOW - 5000)
+    assert catalog.deadline == NOW - 5000 + LIFETIME_S
+    assert catalog.wake(NOW - 5000 + LIFETIME_S - 1) == []
+    assert len(catalog.wake(NOW - 5000 + LIFETIME_S)) == 1
+    assert catalog.wake(NOW + LIFETIME_S) == []
+
+
 def test_what_is_due_does_not_pile_up(catalog: Catalog) -> None:
     for n in range(10_000):
         catalog.offer(fields(lifetime=1000 + n % 2), HERE, None, NOW + n / 1000)

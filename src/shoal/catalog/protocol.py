@@ -106,9 +106,10 @@ class Catalog:
 
     def load(self, entry: Entry) -> None:
         """Take a record from the history, as it was."""
+        entry.heard = min(entry.heard, int(self._started))  # A clock was set back.
         entry.stamp = entry.heard * 1000
-        entry.away_s = max(0.0, self._started - entry.heard)
-        self._put(entry, max(entry.heard, self._started) + entry.lifetime_s)
+        entry.away_s = self._started - entry.heard
+        self._put(entry, self._started + entry.lifetime_s)
 
     # From other catalogs
 
@@ -200,6 +201,8 @@ class Catalog:
         entry.stamp = max(int(now * 1000), entry.stamp + 1)
         entry.away_s = 0.0
         entry.expires = now + entry.lifetime_s
+        if entry.expires < entry.due:  # The clock was set back.
+            self._look_then(entry, entry.expires)
         if self.shared:
             self.fresh.setdefault(entry.key, False)
             self.changed[entry.key] = None

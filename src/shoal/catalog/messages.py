@@ -41,6 +41,11 @@ RECORD_BYTES = 1000
 
 MAX_NAME = 128
 
+# Of a type, what can be chosen by. One letter beyond Latin makes Python keep each of a
+# text in four bytes.
+MAX_TYPE = 200
+WIDEST = 4
+
 # A copy elsewhere may end so much later than ours: clocks differ by seconds in an hour,
 # and a message may be under way. So long after it was heard an end is remembered.
 SLACK, SLACK_S = 1.05, 60.0
@@ -64,8 +69,8 @@ class Card(Struct, gc=False):
     """What people are shown of a record, kept until it changes."""
 
     values: tuple[Value, ...]
-    words: str | None  # All that it says, in small letters, if that is not much.
-    row: str = ""  # But for when it was heard.
+    words: bytes | None  # All that it says, in small letters, if that is not much.
+    row: str = ""  # But for when it was heard; if that is not much.
 
 
 class Entry(Struct, gc=False):
@@ -127,7 +132,8 @@ class Entry(Struct, gc=False):
     def make_ready(self, room_bytes: int) -> int:
         """Keep the fields if there is room for them; what they take."""
         values = self.after.count(b",") + self.after.count(b"[") + 2
-        size = len(self.after) + VALUE_BYTES * values
+        letter_bytes = 1 if self.after.isascii() else WIDEST
+        size = len(self.after) * letter_bytes + VALUE_BYTES * values
         if size <= room_bytes:
             self.fields_ready, self.ready_bytes = _decode(self.text), size
         return self.ready_bytes
@@ -190,7 +196,7 @@ def entry_of(
         key=_key(fields, address, name),
         name=name,
         address=address,
-        type=kind if isinstance(kind, str) else "",
+        type=kind[:MAX_TYPE] if isinstance(kind, str) else "",
         heard=heard,
         lifetime_s=lifetime_s,
         before=b'{"name":%b,"lastheardfrom":' % _encode(name),

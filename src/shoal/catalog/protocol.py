@@ -17,6 +17,7 @@ from shoal.catalog.messages import (
     MAX_READY_BYTES,
     MAX_RECORDS,
     MAX_TABLE_BYTES,
+    MAX_TYPE,
     Change,
     Ended,
     Entry,
@@ -180,6 +181,7 @@ class Catalog:
         """Records of these types in order; of any if none are named."""
         if types is None:
             return self.in_order()
+        types = frozenset(each[:MAX_TYPE] for each in types)
         groups = [self._by_type.get(each, {}).values() for each in sorted(types)]
         if sum(map(len, groups)) > len(self.entries) // 8:  # Sorting takes longer.
             return [entry for entry in self.in_order() if entry.type in types]

@@ -2,6 +2,9 @@
 
 import asyncio
 import math
+import socket
+import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -131,6 +134,45 @@ class LosingDisk(SimulatedDisk):
         if self.lost:
             raise FileNotFoundError(2, "no such file", name)
         return super().read(name, start, size)
+
+
+class SlowDisk(SimulatedDisk):
+    """Counts who reads at once, for a good while each."""
+
+    readers = most = reads = 0
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        self.readers, self.reads = self.readers + 1, self.reads + 1
+        self.most = max(self.most, self.readers)
+        time.sleep(0.05)
+        self.readers -= 1
+        return super().read(name, start, size)
+
+
+def test_who_asks_for_the_past_and_goes_has_no_others_read_beside_them(
+    loop: Loop,
+) -> None:
+    disk = SlowDisk()
+
+    async def main() -> None:
+        async with running(disk) as (service, port):
+            await tell(port, record(1))
+            await until(service, 1)
+            for _ in range(10):
+                begun = disk.reads
+                _, talker = await asyncio.open_connection("127.0.0.1", port)
+                talker.write(b"GET /history/20000000000/ HTTP/1.1\r\n\r\n")
+                async with asyncio.timeout(20):
+                    while disk.reads == begun:  # noqa: ASYNC110
+                        await asyncio.sleep(0.001)
+                linger = struct.pack("ii", 1, 0)  # A reset.
+                own = talker.get_extra_info("socket")
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                talker.transport.abort()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+    assert disk.most == 1
 
 
 def test_a_history_that_goes_while_it_is_asked_for_is_empty(loop: Loop) -> None:

@@ -8,14 +8,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
 import pytest
 
 from shoal.catalog import service as service_module
 from shoal.catalog import writer
+from shoal.catalog.answers import Answer
 from shoal.catalog.history import History
 from shoal.catalog.ports import bind_catalog
 from shoal.catalog.service import CatalogService
+from shoal.catalog.shares import Work
 from shoal.sim.disk import SimulatedDisk
 from tests.end_to_end.working import LOOPS, Loop
 
@@ -134,6 +137,41 @@ class LosingDisk(SimulatedDisk):
         if self.lost:
             raise FileNotFoundError(2, "no such file", name)
         return super().read(name, start, size)
+
+
+def test_many_who_ask_for_all_while_it_changes_share_an_answer(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, answering = [0], CatalogService._answering
+
+    def counted(self: CatalogService, *asked: Any) -> Work[Answer]:
+        made[0] += 1
+        return answering(self, *asked)
+
+    monkeypatch.setattr(CatalogService, "_answering", counted)
+
+    async def change(service: CatalogService) -> None:
+        while True:
+            service._take(record(1), "127.0.0.1")
+            await asyncio.sleep(0)
+
+    async def ask(port: int) -> None:
+        reader, talker = await asyncio.open_connection("127.0.0.1", port)
+        talker.write(b"GET /query.text HTTP/1.1\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+        talker.close()
+
+    async def main() -> None:
+        async with running(SimulatedDisk()) as (service, port):
+            for n in range(3000):
+                service.catalog.offer(record(n), "127.0.0.1", None, time.time())
+            changing = asyncio.create_task(change(service))
+            await asyncio.gather(*(ask(port) for _ in range(40)))
+            changing.cancel()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+    assert made[0] < 10
 
 
 class SlowDisk(SimulatedDisk):

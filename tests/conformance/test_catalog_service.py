@@ -1,6 +1,7 @@
 """A catalog in this process, on disks that fail, on both loops."""
 
 import asyncio
+import json
 import math
 import socket
 import struct
@@ -172,6 +173,34 @@ def test_many_who_ask_for_all_while_it_changes_share_an_answer(
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main())
     assert made[0] < 10
+
+
+def test_long_records_for_people_do_not_stop_the_loop(loop: Loop) -> None:
+    gaps, letters = list[float](), ["\u202e" * 16] * 19_000
+    update = json.dumps({"says": letters}, ensure_ascii=False).encode()
+
+    async def watch() -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            gaps.append(time.perf_counter() - before)
+
+    async def ask(port: int) -> None:
+        reader, talker = await asyncio.open_connection("127.0.0.1", port)
+        talker.write(b"GET /detail/10.1.2.3:0:lab1 HTTP/1.1\r\n\r\n")
+        assert len(await reader.read()) > 500_000
+        talker.close()
+
+    async def main() -> None:
+        async with running(SimulatedDisk()) as (service, port):
+            service.catalog.offer(update, "10.1.2.3", "lab1", time.time())
+            watching = asyncio.create_task(watch())
+            await asyncio.gather(*(ask(port) for _ in range(30)))
+            watching.cancel()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+    assert max(gaps) < sum(gaps) / 4
 
 
 class SlowDisk(SimulatedDisk):

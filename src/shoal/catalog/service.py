@@ -23,7 +23,6 @@ from shoal.catalog.answers import (
     Answer,
     Shape,
     holds,
-    tag_of,
     too_busy,
     too_costly,
     unchanged,
@@ -256,14 +255,13 @@ class CatalogService:
             return made.recall()
         return None
 
-    def _tag(self) -> str:
-        """Of all that the records say now."""
-        return f"{self._start}-{self.catalog.version}"
-
-    def _detail(self, key: str, known: str) -> Answer:
-        entry = self.catalog.entries.get(key)
-        tag = f"{self._start}-{tag_of(entry.text if entry else b'')}"
-        return unchanged() if holds(known, tag) else detail(entry, _now(tag))
+    def _tag(self, asked: Records) -> str:
+        """Of what there is to say now, by one record or by all."""
+        said = str(self.catalog.version)
+        if isinstance(asked, Detail):
+            entry = self.catalog.entries.get(asked.key)
+            said = f"{entry.mark:x}-{entry.heard}" if entry else ""
+        return f"{self._start}-{said}"
 
     async def _find(self, path: str, host: str, known: str) -> Answer:
         while not self._let_go():  # noqa: ASYNC110 - others have their turn.
@@ -277,9 +275,9 @@ class CatalogService:
                     return unchanged(part.tag) if holds(known, part.tag) else part
                 case Form(_, None) as asked:
                     return await self._form(asked, host)
-                case Detail(key, None):
-                    return self._detail(key, known)
-                case Look(_, None) if holds(known, self._tag()):
+                case Detail(_, None) | Look(_, None) as asked if holds(
+                    known, self._tag(asked)
+                ):
                     return unchanged()
                 case asked:
                     return await self._search(asked, host)
@@ -322,7 +320,7 @@ class CatalogService:
 
     def _answering(self, asked: Records, past: list[Entry] | None) -> Work[Answer]:
         """Of the records there are, or there were."""
-        moment = _now(self._tag()) if asked.at is None else _then(asked.at)
+        moment = _now(self._tag(asked)) if asked.at is None else _then(asked.at)
         match asked:
             case Detail(key, _):
                 there = self.catalog.entries if past is None else _by_key(past)

@@ -91,6 +91,23 @@ def test_what_was_heard_again_is_a_line_and_many_are_one_message() -> None:
     assert sent(spreading.wake(NOW + 62)) == []
 
 
+def test_who_tells_both_is_known_again_by_both() -> None:
+    ours, theirs = sharing(), sharing()
+    update = b'{"type":"x","port":7}'
+    for n, each in enumerate((ours, theirs)):
+        each.receive(OTHER, Here(), NOW)
+        each.catalog.offer(update, "10.1.2.3", "lab1", NOW + n)
+    [message] = sent(theirs.wake(NOW + 1))
+    assert isinstance(message, Told)
+    ours.wake(NOW + 1)
+    assert ours.receive(OTHER, message, NOW + 1) == []
+    [entry] = ours.catalog.in_order()
+    assert entry.stamp == MS + 1000
+    assert ours.catalog.offer(update, "10.1.2.3", "lab1", NOW + 60) == []
+    again = sent(ours.wake(NOW + 61))
+    assert [type(each) for each in again] == [Lines, Compare]
+
+
 def test_a_fast_clock_is_not_believed_but_kept_in_order() -> None:
     spreading = sharing()
     spreading.receive(OTHER, told(text(), stamp=MS + 9000), NOW)

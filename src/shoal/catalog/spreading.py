@@ -331,10 +331,14 @@ class Spreading:
             raise MalformedMessage("a shared record of too long a key")
         if (entry.stamp, False, entry.mark) <= self.outline.rank(entry.key):
             return []
-        if entry.key not in catalog.entries and self._has_outlived(record, now):
+        known, left_s = catalog.entries.get(entry.key), record.left_ms / 1000
+        if known is None and self._has_outlived(record, now):
             return []
+        if known and known.mark == entry.mark:  # Its sender told both of us.
+            known.away_s = record.away_ms / 1000
+            return [*catalog.hear_of(known, record.stamp, left_s, now)]
         entry.away_s = record.away_ms / 1000
-        return [*catalog.adopt(entry, record.left_ms / 1000, now)]
+        return [*catalog.adopt(entry, left_s, now)]
 
 
 def _shared(entry: Entry, now: float) -> Shared:

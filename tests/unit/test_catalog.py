@@ -20,7 +20,7 @@ from shoal.catalog.messages import (
     Forgotten,
     Heard,
 )
-from shoal.catalog.protocol import Catalog, Effects
+from shoal.catalog.protocol import FEW, Catalog, Effects
 from shoal.catalog.updates import decode
 from shoal.errors import MalformedMessage, Overloaded
 
@@ -175,6 +175,16 @@ def test_what_is_due_does_not_pile_up(catalog: Catalog) -> None:
     catalog.wake(NOW + 1012)
     assert not catalog.entries
     assert not catalog._expiries
+
+
+def test_lifetimes_that_shrink_do_not_pile_up(catalog: Catalog) -> None:
+    for port in range(20):
+        for lifetime in range(LIFETIME_S, LIFETIME_S - 500, -1):
+            catalog.offer(fields(port=port, lifetime=lifetime), HERE, None, NOW)
+    assert len(catalog._expiries) <= 2 * 20 + FEW
+    assert catalog.wake(NOW + LIFETIME_S - 500) == []
+    assert len(catalog.wake(NOW + LIFETIME_S - 499)) == 20
+    assert not catalog.entries
 
 
 def test_an_unchanged_record_is_kept_again_now_and_then(catalog: Catalog) -> None:

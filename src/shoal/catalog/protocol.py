@@ -10,7 +10,7 @@ CCTools; so whoever sends can only speak for their own address.
 
 import math
 from bisect import bisect_left, insort
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from shoal.catalog.messages import (
     LIFETIME_S,
@@ -36,6 +36,9 @@ Effects = list[Emit[Change]]
 # That a record was heard again, unchanged, is kept so often in its lifetime: a history
 # that said it each time would grow by a gigabyte a day.
 KEPT_AGAIN = 4
+
+# Times to look that are not worth the work of finding out which still count.
+FEW = 1000
 
 
 class Catalog:
@@ -243,9 +246,9 @@ class Catalog:
             entry.due = old.due
         else:
             insort(self._order, order(entry))
+        self.entries[entry.key] = entry
         if expires < entry.due:
             self._look_then(entry, expires)
-        self.entries[entry.key] = entry
         self._by_type.setdefault(entry.type, {})[entry.key] = entry
         if entry.update is not None:
             self._by_update[entry.address, entry.host, entry.update] = entry
@@ -257,6 +260,9 @@ class Catalog:
     def _look_then(self, entry: Entry, at: float) -> None:
         entry.due = at
         heappush(self._expiries, (at, entry.key))
+        if len(self._expiries) > 2 * len(self.entries) + FEW:  # Most are outdated.
+            self._expiries = [(each.due, key) for key, each in self.entries.items()]
+            heapify(self._expiries)
 
     def _end(self, entry: Entry, now: float) -> Effects:
         if self.shared:

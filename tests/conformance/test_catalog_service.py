@@ -1,18 +1,25 @@
 """A catalog in this process, on disks that fail, on both loops."""
 
 import asyncio
+import json
 import math
+import socket
+import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
 import pytest
 
 from shoal.catalog import service as service_module
 from shoal.catalog import writer
+from shoal.catalog.answers import Answer
 from shoal.catalog.history import History
 from shoal.catalog.ports import bind_catalog
 from shoal.catalog.service import CatalogService
+from shoal.catalog.shares import Work
 from shoal.sim.disk import SimulatedDisk
 from tests.end_to_end.working import LOOPS, Loop
 
@@ -131,6 +138,108 @@ class LosingDisk(SimulatedDisk):
         if self.lost:
             raise FileNotFoundError(2, "no such file", name)
         return super().read(name, start, size)
+
+
+def test_many_who_ask_for_all_while_it_changes_share_an_answer(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, answering = [0], CatalogService._answering
+
+    def counted(self: CatalogService, *asked: Any) -> Work[Answer]:
+        made[0] += 1
+        return answering(self, *asked)
+
+    monkeypatch.setattr(CatalogService, "_answering", counted)
+
+    async def change(service: CatalogService) -> None:
+        while True:
+            service._take(record(1), "127.0.0.1")
+            await asyncio.sleep(0)
+
+    async def ask(port: int) -> None:
+        reader, talker = await asyncio.open_connection("127.0.0.1", port)
+        talker.write(b"GET /query.text HTTP/1.1\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+        talker.close()
+
+    async def main() -> None:
+        async with running(SimulatedDisk()) as (service, port):
+            for n in range(3000):
+                service.catalog.offer(record(n), "127.0.0.1", None, time.time())
+            changing = asyncio.create_task(change(service))
+            await asyncio.gather(*(ask(port) for _ in range(40)))
+            changing.cancel()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+    assert made[0] < 10
+
+
+def test_long_records_for_people_do_not_stop_the_loop(loop: Loop) -> None:
+    gaps, letters = list[float](), ["\u202e" * 16] * 19_000
+    update = json.dumps({"says": letters}, ensure_ascii=False).encode()
+
+    async def watch() -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            gaps.append(time.perf_counter() - before)
+
+    async def ask(port: int) -> None:
+        reader, talker = await asyncio.open_connection("127.0.0.1", port)
+        talker.write(b"GET /detail/10.1.2.3:0:lab1 HTTP/1.1\r\n\r\n")
+        assert len(await reader.read()) > 500_000
+        talker.close()
+
+    async def main() -> None:
+        async with running(SimulatedDisk()) as (service, port):
+            service.catalog.offer(update, "10.1.2.3", "lab1", time.time())
+            watching = asyncio.create_task(watch())
+            await asyncio.gather(*(ask(port) for _ in range(30)))
+            watching.cancel()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+    assert max(gaps) < sum(gaps) / 4
+
+
+class SlowDisk(SimulatedDisk):
+    """Counts who reads at once, for a good while each."""
+
+    readers = most = reads = 0
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        self.readers, self.reads = self.readers + 1, self.reads + 1
+        self.most = max(self.most, self.readers)
+        time.sleep(0.05)
+        self.readers -= 1
+        return super().read(name, start, size)
+
+
+def test_who_asks_for_the_past_and_goes_has_no_others_read_beside_them(
+    loop: Loop,
+) -> None:
+    disk = SlowDisk()
+
+    async def main() -> None:
+        async with running(disk) as (service, port):
+            await tell(port, record(1))
+            await until(service, 1)
+            for _ in range(10):
+                begun = disk.reads
+                _, talker = await asyncio.open_connection("127.0.0.1", port)
+                talker.write(b"GET /history/20000000000/ HTTP/1.1\r\n\r\n")
+                async with asyncio.timeout(20):
+                    while disk.reads == begun:  # noqa: ASYNC110
+                        await asyncio.sleep(0.001)
+                linger = struct.pack("ii", 1, 0)  # A reset.
+                own = talker.get_extra_info("socket")
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                talker.transport.abort()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+    assert disk.most == 1
 
 
 def test_a_history_that_goes_while_it_is_asked_for_is_empty(loop: Loop) -> None:

@@ -114,6 +114,18 @@ def test_who_reads_longest_makes_room_for_another_answer(
     assert room.unsent_bytes == 0
 
 
+def test_a_page_that_is_not_read_makes_room_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "MAX_UNSENT_BYTES", 1000)
+    room, readers = Room(100), [Visitor() for _ in range(8)]
+    for n, each in enumerate(readers):
+        room.enter(each, "h")
+        room.read(each, Answer(b"x" * (300 if n else 10)))
+    assert room.unsent_bytes <= 1000
+    assert [each.aborted for each in readers] == [False] + [True] * 4 + [False] * 3
+
+
 def test_the_oldest_half_of_an_update_makes_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -20,7 +20,7 @@ from shoal.catalog.messages import (
     Forgotten,
     Heard,
 )
-from shoal.catalog.protocol import Catalog, Effects
+from shoal.catalog.protocol import FEW, Catalog, Effects
 from shoal.catalog.updates import decode
 from shoal.errors import MalformedMessage, Overloaded
 
@@ -158,6 +158,15 @@ def test_who_leaves_is_gone_a_second_later(catalog: Catalog) -> None:
     assert records(catalog) == []
 
 
+def test_a_clock_that_is_set_back_keeps_nobody(catalog: Catalog) -> None:
+    catalog.offer(fields(), HERE, None, NOW)
+    catalog.offer(fields(), HERE, None, NOW - 5000)
+    assert catalog.deadline == NOW - 5000 + LIFETIME_S
+    assert catalog.wake(NOW - 5000 + LIFETIME_S - 1) == []
+    assert len(catalog.wake(NOW - 5000 + LIFETIME_S)) == 1
+    assert catalog.wake(NOW + LIFETIME_S) == []
+
+
 def test_what_is_due_does_not_pile_up(catalog: Catalog) -> None:
     for n in range(10_000):
         catalog.offer(fields(lifetime=1000 + n % 2), HERE, None, NOW + n / 1000)
@@ -166,6 +175,16 @@ def test_what_is_due_does_not_pile_up(catalog: Catalog) -> None:
     catalog.wake(NOW + 1012)
     assert not catalog.entries
     assert not catalog._expiries
+
+
+def test_lifetimes_that_shrink_do_not_pile_up(catalog: Catalog) -> None:
+    for port in range(20):
+        for lifetime in range(LIFETIME_S, LIFETIME_S - 500, -1):
+            catalog.offer(fields(port=port, lifetime=lifetime), HERE, None, NOW)
+    assert len(catalog._expiries) <= 2 * 20 + FEW
+    assert catalog.wake(NOW + LIFETIME_S - 500) == []
+    assert len(catalog.wake(NOW + LIFETIME_S - 499)) == 20
+    assert not catalog.entries
 
 
 def test_an_unchanged_record_is_kept_again_now_and_then(catalog: Catalog) -> None:
@@ -271,6 +290,7 @@ JUNK = [
     *(Random(1).randbytes(70_000), b"x" * 70_000, b"{" * 70_000, b"[" * 70_000),
     *(nested(MAX_DEPTH + 1), nested(1000), nested(100_000), b'{"a":' * 10_000),
     b'{"a":"' + b"x" * 65_536 + b'"}',
+    b"type x\nsays [1" + b",1" * MAX_ELEMENTS + b"]\n",
     *(b'{"a":[' + b"1," * MAX_ELEMENTS + b"1]}", squeezed(b"{" + b'"":0,' * 90_000)),
     b'{"type":"x","a":"' + b"x" * MAX_UPDATE_BYTES + b'"}',
     squeezed(b'{"type":"x","a":"' + b"0" * 100_000_000 + b'"}'),

@@ -52,6 +52,16 @@ def test_2_29_a_restart_brings_all_back_for_a_lifetime() -> None:
     assert not again.entries
 
 
+def test_a_history_of_the_future_keeps_nobody() -> None:
+    disk = SimulatedDisk()
+    catalog, history = restarted(disk, NOW + 9e6)
+    history.append(changes(catalog.offer(fields(1), "a", "lab1", NOW + 9e6)))
+    again, _ = restarted(disk, NOW)  # Meanwhile somebody has set the clock right.
+    assert [entry.heard for entry in again.in_order()] == [int(NOW)]
+    again.wake(NOW + LIFETIME_S)
+    assert not again.entries
+
+
 def test_a_restart_after_a_restart_loses_nothing() -> None:
     disk = SimulatedDisk()
     catalog, history = restarted(disk, NOW)

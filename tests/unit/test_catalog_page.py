@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from sys import getsizeof
 
 import pytest
 from hypothesis import given, settings
@@ -159,6 +160,22 @@ def test_a_changed_record_is_shown_as_it_is_now() -> None:
     page = seen(catalog, "filter=grace", now=NOW + 9)
     assert page.column("owner") == ["grace"]
     assert page.column("heard") == ["0 s ago"]
+
+
+def test_letters_of_four_bytes_fill_no_memory() -> None:
+    wide = "\U0001f600"
+    sent = dict.fromkeys(("owner", "project", "host"), "'" * 79 + wide)
+    sent |= {"type": "t" * 1500 + wide, "says": wide + "x" * 1500}
+    catalog = catalog_of(sent)
+    [entry] = catalog.in_order()
+    assert seen(catalog, "filter=x&type=" + "t" * 1500).column("owner")
+    assert catalog.of_types(frozenset({sent["type"]})) == [entry]
+    card = entry.card
+    assert card
+    assert card.words
+    kept = (*card.values, card.row, entry.type)
+    assert sum(map(getsizeof, kept)) < 3000
+    assert getsizeof(card.words) < 4000
 
 
 # Addresses

@@ -9,11 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal.catalog.history import History
-from shoal.catalog.messages import LIFETIME_S, MAX_RECORDS, Ended, Heard
+from shoal.catalog.messages import (
+    LIFETIME_S,
+    MAX_ELEMENTS,
+    MAX_RECORDS,
+    Ended,
+    Heard,
+)
 from shoal.catalog.outline import parcel_of
 from shoal.catalog.protocol import Catalog
 from shoal.catalog.shared import (
     BATCH_BYTES,
+    MAX_KEY,
     MAX_MS,
     PARCELS,
     Compare,
@@ -29,6 +36,7 @@ from shoal.catalog.spreading import AHEAD_MS, SpreadEffects, Spreading
 from shoal.core.machine import Emit, PeerId, Send
 from shoal.core.wire import decoded
 from shoal.errors import MalformedMessage
+from shoal.net.asking import MAX_BODY_BYTES
 from shoal.sim.disk import SimulatedDisk
 
 NOW = 1_700_000_000.0
@@ -83,6 +91,23 @@ def test_what_was_heard_again_is_a_line_and_many_are_one_message() -> None:
     assert sent(spreading.wake(NOW + 62)) == []
 
 
+def test_who_tells_both_is_known_again_by_both() -> None:
+    ours, theirs = sharing(), sharing()
+    update = b'{"type":"x","port":7}'
+    for n, each in enumerate((ours, theirs)):
+        each.receive(OTHER, Here(), NOW)
+        each.catalog.offer(update, "10.1.2.3", "lab1", NOW + n)
+    [message] = sent(theirs.wake(NOW + 1))
+    assert isinstance(message, Told)
+    ours.wake(NOW + 1)
+    assert ours.receive(OTHER, message, NOW + 1) == []
+    [entry] = ours.catalog.in_order()
+    assert entry.stamp == MS + 1000
+    assert ours.catalog.offer(update, "10.1.2.3", "lab1", NOW + 60) == []
+    again = sent(ours.wake(NOW + 61))
+    assert [type(each) for each in again] == [Lines, Compare]
+
+
 def test_a_fast_clock_is_not_believed_but_kept_in_order() -> None:
     spreading = sharing()
     spreading.receive(OTHER, told(text(), stamp=MS + 9000), NOW)
@@ -110,6 +135,7 @@ def test_a_fast_clock_is_not_believed_but_kept_in_order() -> None:
         text(name="two words"),
         text(name=None),
         text(name="x" * 129),
+        text(name="x" * 128, address="x" * 128, uuid="x" * 99),
         text(says="x" * 65_536),
         text(says="\ud800"),
     ],
@@ -157,6 +183,22 @@ def test_what_is_asked_for_comes_in_batches() -> None:
     assert answer.number == 3
     assert answer.answered == 1 + len(answer.records)
     assert sum(len(each.text) for each in answer.records) < BATCH_BYTES + 21_000
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        b'{"says":[1' + b",1" * (MAX_ELEMENTS - 2) + b"]}",
+        b"type x\nsays [1" + b",1" * (MAX_ELEMENTS - 4) + b"]\n",
+    ],
+)
+def test_whatever_one_takes_another_can_read(update: bytes) -> None:
+    ours, theirs = sharing(), sharing()
+    ours.catalog.offer(update, "10.1.2.3", "lab1", NOW)
+    ours.receive(OTHER, Here(), NOW)
+    for message in sent(ours.wake(NOW)):
+        theirs.receive(OTHER, message, NOW)
+    assert theirs.catalog.entries.keys() == ours.catalog.entries.keys()
 
 
 def test_who_comes_later_gets_everything() -> None:
@@ -220,8 +262,9 @@ def test_ends_are_remembered_across_a_restart() -> None:
 
 
 def test_the_longest_messages_are_shorter_than_a_frame() -> None:
-    line = Line("x" * 512, 2**62 - 1, 2**62 - 1, MAX_MS, MAX_MS, ended=True)
-    assert len(ENCODE(Lines((line,) * 2 * MAX_RECORDS))) < 2**24
+    line = Line("x" * MAX_KEY, 2**62 - 1, 2**62 - 1, MAX_MS, MAX_MS, ended=True)
+    all_there_are = Lines((line,) * 2 * MAX_RECORDS, tuple(range(PARCELS)))
+    assert len(ENCODE(all_there_are)) < MAX_BODY_BYTES
     assert len(ENCODE(Compare((2**62 - 1,) * PARCELS))) < 5000
     assert all(0 <= parcel_of(f"k{n}") < PARCELS for n in range(100))
 

@@ -95,10 +95,11 @@ class Room:
         """Have slow readers of long answers go, until there is room for so much."""
         if self.unsent_bytes + size_bytes <= MAX_UNSENT_BYTES:
             return True
+        little = MAX_UNSENT_BYTES // self._limit  # As much again if all have so much.
         slow = (
             each
             for each, answer in list(self._reading.items())
-            if each is not but and answer.before
+            if each is not but and answer.size_bytes > little
         )
         while self.unsent_bytes + size_bytes > MAX_UNSENT_BYTES:
             reader = next(slow, None)

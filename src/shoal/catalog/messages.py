@@ -28,6 +28,9 @@ MAX_DEPTH = 32
 # 15 ms; a megabyte could hold half a million, and everybody up for 0.3 s.
 MAX_ELEMENTS = 20_000
 
+# A catalog says who, when and whence in front of them; others must read that too.
+ELEMENTS_ADDED = 8
+
 # More than twice as many as a genuine catalog; and the memory of a small machine,
 # whatever they hold.
 MAX_RECORDS = 25_000
@@ -37,6 +40,11 @@ MAX_TABLE_BYTES = 40 << 20
 RECORD_BYTES = 1000
 
 MAX_NAME = 128
+
+# Of a type, what can be chosen by. One letter beyond Latin makes Python keep each of a
+# text in four bytes.
+MAX_TYPE = 200
+WIDEST = 4
 
 # A copy elsewhere may end so much later than ours: clocks differ by seconds in an hour,
 # and a message may be under way. So long after it was heard an end is remembered.
@@ -61,8 +69,8 @@ class Card(Struct, gc=False):
     """What people are shown of a record, kept until it changes."""
 
     values: tuple[Value, ...]
-    words: str | None  # All that it says, in small letters, if that is not much.
-    row: str = ""  # But for when it was heard.
+    words: bytes | None  # All that it says, in small letters, if that is not much.
+    row: str = ""  # But for when it was heard; if that is not much.
 
 
 class Entry(Struct, gc=False):
@@ -99,9 +107,14 @@ class Entry(Struct, gc=False):
         return self.mark_ready
 
     @property
+    def text_bytes(self) -> int:
+        """How long its text is, but for when it was heard."""
+        return len(self.before) + len(self.after)
+
+    @property
     def size_bytes(self) -> int:
         """What it weighs."""
-        return len(self.before) + len(self.after) + RECORD_BYTES
+        return self.text_bytes + RECORD_BYTES
 
     @property
     def text(self) -> bytes:
@@ -119,7 +132,8 @@ class Entry(Struct, gc=False):
     def make_ready(self, room_bytes: int) -> int:
         """Keep the fields if there is room for them; what they take."""
         values = self.after.count(b",") + self.after.count(b"[") + 2
-        size = len(self.after) + VALUE_BYTES * values
+        letter_bytes = 1 if self.after.isascii() else WIDEST
+        size = len(self.after) * letter_bytes + VALUE_BYTES * values
         if size <= room_bytes:
             self.fields_ready, self.ready_bytes = _decode(self.text), size
         return self.ready_bytes
@@ -182,7 +196,7 @@ def entry_of(
         key=_key(fields, address, name),
         name=name,
         address=address,
-        type=kind if isinstance(kind, str) else "",
+        type=kind[:MAX_TYPE] if isinstance(kind, str) else "",
         heard=heard,
         lifetime_s=lifetime_s,
         before=b'{"name":%b,"lastheardfrom":' % _encode(name),

@@ -81,8 +81,7 @@ class Outline:
 
 def is_shared(entry: Entry) -> bool:
     """Can others read it? What is longest grows by who it is from."""
-    size_bytes = len(entry.before) + len(entry.after) + FRAMING_BYTES
-    return size_bytes <= MAX_UPDATE_BYTES
+    return entry.text_bytes + FRAMING_BYTES <= MAX_UPDATE_BYTES
 
 
 def parcel_of(key: str) -> int:

@@ -10,13 +10,14 @@ CCTools; so whoever sends can only speak for their own address.
 
 import math
 from bisect import bisect_left, insort
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from shoal.catalog.messages import (
     LIFETIME_S,
     MAX_READY_BYTES,
     MAX_RECORDS,
     MAX_TABLE_BYTES,
+    MAX_TYPE,
     Change,
     Ended,
     Entry,
@@ -35,6 +36,9 @@ Effects = list[Emit[Change]]
 # That a record was heard again, unchanged, is kept so often in its lifetime: a history
 # that said it each time would grow by a gigabyte a day.
 KEPT_AGAIN = 4
+
+# Times to look that are not worth the work of finding out which still count.
+FEW = 1000
 
 
 class Catalog:
@@ -106,9 +110,10 @@ class Catalog:
 
     def load(self, entry: Entry) -> None:
         """Take a record from the history, as it was."""
+        entry.heard = min(entry.heard, int(self._started))  # A clock was set back.
         entry.stamp = entry.heard * 1000
-        entry.away_s = max(0.0, self._started - entry.heard)
-        self._put(entry, max(entry.heard, self._started) + entry.lifetime_s)
+        entry.away_s = self._started - entry.heard
+        self._put(entry, self._started + entry.lifetime_s)
 
     # From other catalogs
 
@@ -179,6 +184,7 @@ class Catalog:
         """Records of these types in order; of any if none are named."""
         if types is None:
             return self.in_order()
+        types = frozenset(each[:MAX_TYPE] for each in types)
         groups = [self._by_type.get(each, {}).values() for each in sorted(types)]
         if sum(map(len, groups)) > len(self.entries) // 8:  # Sorting takes longer.
             return [entry for entry in self.in_order() if entry.type in types]
@@ -200,6 +206,8 @@ class Catalog:
         entry.stamp = max(int(now * 1000), entry.stamp + 1)
         entry.away_s = 0.0
         entry.expires = now + entry.lifetime_s
+        if entry.expires < entry.due:  # The clock was set back.
+            self._look_then(entry, entry.expires)
         if self.shared:
             self.fresh.setdefault(entry.key, False)
             self.changed[entry.key] = None
@@ -238,9 +246,9 @@ class Catalog:
             entry.due = old.due
         else:
             insort(self._order, order(entry))
+        self.entries[entry.key] = entry
         if expires < entry.due:
             self._look_then(entry, expires)
-        self.entries[entry.key] = entry
         self._by_type.setdefault(entry.type, {})[entry.key] = entry
         if entry.update is not None:
             self._by_update[entry.address, entry.host, entry.update] = entry
@@ -252,6 +260,9 @@ class Catalog:
     def _look_then(self, entry: Entry, at: float) -> None:
         entry.due = at
         heappush(self._expiries, (at, entry.key))
+        if len(self._expiries) > 2 * len(self.entries) + FEW:  # Most are outdated.
+            self._expiries = [(each.due, key) for key, each in self.entries.items()]
+            heapify(self._expiries)
 
     def _end(self, entry: Entry, now: float) -> Effects:
         if self.shared:

@@ -6,12 +6,15 @@ slices, or by a thread.
 
 import asyncio
 import logging
+import math
 import socket
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
+from typing import NamedTuple
 
 from shoal.catalog.answers import (
     JSON,
@@ -20,7 +23,6 @@ from shoal.catalog.answers import (
     Answer,
     Shape,
     holds,
-    tag_of,
     too_busy,
     too_costly,
     unchanged,
@@ -75,7 +77,7 @@ DESCRIPTORS_SHARED = 3
 
 BACKLOG = 4096
 
-# An answer that is kept for the next as long as nothing changes; there are five. A
+# An answer that is kept for the next as long as nothing changes; there are three. A
 # larger one lasts while somebody reads it.
 MAX_READY_BYTES = 6 << 20
 
@@ -93,6 +95,14 @@ class CatalogFigures:
     refused: int
     junk: int
     dropped: int
+
+
+class _Made(NamedTuple):
+    """An answer, and what there was when it was begun."""
+
+    version: int
+    begun: float
+    recall: Callable[[], Answer | None]
 
 
 class CatalogService:
@@ -117,7 +127,7 @@ class CatalogService:
         self._rooms = Room(min(most, MAX_QUESTIONS)), Room(min(most, MAX_UPDATES))
         self._shares = Shares()
         self._looking_back = asyncio.Lock()
-        self._ready: dict[str, tuple[int, Callable[[], Answer | None]]] = {}
+        self._ready: dict[str, _Made] = {}
         self._making = {path: asyncio.Lock() for path in SHAPES}
         self._parts = parts()
         self._start = f"{time.time_ns():x}"
@@ -238,22 +248,20 @@ class CatalogService:
             return ready
         return self._find(path, host, known)
 
-    def _made(self, path: str) -> Answer | None:
-        """An answer that was made and is still true."""
-        version, recall = self._ready.get(path, (-1, None))
-        if recall and version == self.catalog.version:
-            return recall()
-        self._ready.pop(path, None)
+    def _made(self, path: str, asked: float = math.inf) -> Answer | None:
+        """An answer that is still true, or was begun after it was asked for."""
+        made = self._ready.get(path)
+        if made and (made.version == self.catalog.version or made.begun > asked):
+            return made.recall()
         return None
 
-    def _tag(self) -> str:
-        """Of all that the records say now."""
-        return f"{self._start}-{self.catalog.version}"
-
-    def _detail(self, key: str, known: str) -> Answer:
-        entry = self.catalog.entries.get(key)
-        tag = f"{self._start}-{tag_of(entry.text if entry else b'')}"
-        return unchanged() if holds(known, tag) else detail(entry, _now(tag))
+    def _tag(self, asked: Records) -> str:
+        """Of what there is to say now, by one record or by all."""
+        said = str(self.catalog.version)
+        if isinstance(asked, Detail):
+            entry = self.catalog.entries.get(asked.key)
+            said = f"{entry.mark:x}-{entry.heard}" if entry else ""
+        return f"{self._start}-{said}"
 
     async def _find(self, path: str, host: str, known: str) -> Answer:
         while not self._let_go():  # noqa: ASYNC110 - others have their turn.
@@ -267,9 +275,9 @@ class CatalogService:
                     return unchanged(part.tag) if holds(known, part.tag) else part
                 case Form(_, None) as asked:
                     return await self._form(asked, host)
-                case Detail(key, None):
-                    return self._detail(key, known)
-                case Look(_, None) if holds(known, self._tag()):
+                case Detail(_, None) | Look(_, None) as asked if holds(
+                    known, self._tag(asked)
+                ):
                     return unchanged()
                 case asked:
                     return await self._search(asked, host)
@@ -290,17 +298,21 @@ class CatalogService:
             return await self._shares.carry_out(self._answering(asked, past), host)
 
     async def _form(self, asked: Form, host: str) -> Answer:
-        """One is made at a time: all who wait have it, unless something changed."""
+        """One is made at a time: all who asked before it was begun have it.
+
+        So who asks for it a thousand times keeps nobody waiting for more than two.
+        """
+        now = perf_counter()
         async with self._making[asked.path]:
-            if ready := self._made(asked.path):
+            if ready := self._made(asked.path, now):
                 return ready
-            version = self.catalog.version
+            begun, version = perf_counter(), self.catalog.version
             making = self._answering(asked, None)
             answer = await self._shares.carry_out(making, host)
             keep = answer.size_bytes <= MAX_READY_BYTES
             recall = partial(_same, answer) if keep else weakref.ref(answer)
             if answer.status == OK:
-                self._ready[asked.path] = version, recall
+                self._ready[asked.path] = _Made(version, begun, recall)
             return answer
 
     async def _past(self, moment: int) -> list[Entry]:
@@ -308,7 +320,7 @@ class CatalogService:
 
     def _answering(self, asked: Records, past: list[Entry] | None) -> Work[Answer]:
         """Of the records there are, or there were."""
-        moment = _now(self._tag()) if asked.at is None else _then(asked.at)
+        moment = _now(self._tag(asked)) if asked.at is None else _then(asked.at)
         match asked:
             case Detail(key, _):
                 there = self.catalog.entries if past is None else _by_key(past)

@@ -15,8 +15,8 @@ MAX_LINES = 500
 MAX_WANTED = 500
 BATCH_BYTES = 64 << 10
 
-# Address, port, name and uuid.
-MAX_KEY = 512
+# Address, port, name and uuid. Lines of all keys there can be fit into one frame.
+MAX_KEY = 300
 
 # A record lives for an hour at most where somebody chose so; a day says everything.
 MAX_MS = 86_400_000

@@ -17,6 +17,8 @@ from itertools import chain, count, islice
 from msgspec import Struct
 
 from shoal.catalog.messages import (
+    ELEMENTS_ADDED,
+    MAX_ELEMENTS,
     MAX_RECORDS,
     Change,
     Ended,
@@ -28,6 +30,7 @@ from shoal.catalog.outline import NOWHERE, Outline, is_shared, left_ms
 from shoal.catalog.protocol import Catalog
 from shoal.catalog.shared import (
     BATCH_BYTES,
+    MAX_KEY,
     MAX_LINES,
     MAX_WANTED,
     PARCELS,
@@ -50,7 +53,7 @@ log = logging.getLogger(__name__)
 # meanwhile is one batch.
 SPREAD_S = 0.25
 
-# So much at a time takes four milliseconds; a full catalog is told in 1.25 s.
+# So much at a time takes four milliseconds; a full catalog is told in three seconds.
 MAX_SPREAD = 2000
 
 # What was lost is made up for in this. With few catalogs each compares with each.
@@ -300,7 +303,7 @@ class Spreading:
             entry = self.catalog.entries.get(key)
             if entry and is_shared(entry):
                 records.append(_shared(entry, now))
-                weight += entry.size_bytes
+                weight += entry.text_bytes
         return Told(want.number, answered, tuple(records))
 
     def _told(self, sender: PeerId, told: Told, now: float) -> SpreadEffects:
@@ -322,14 +325,20 @@ class Spreading:
         if record.text[:1] != b"{" or self._is_ahead(record.stamp, now):
             return []
         catalog = self.catalog
-        fields = decode(record.text)
+        fields = decode(record.text, most=MAX_ELEMENTS + ELEMENTS_ADDED)
         entry = entry_shared(fields, record.stamp, now, catalog.lifetime_s)
+        if len(entry.key) > MAX_KEY:
+            raise MalformedMessage("a shared record of too long a key")
         if (entry.stamp, False, entry.mark) <= self.outline.rank(entry.key):
             return []
-        if entry.key not in catalog.entries and self._has_outlived(record, now):
+        known, left_s = catalog.entries.get(entry.key), record.left_ms / 1000
+        if known is None and self._has_outlived(record, now):
             return []
+        if known and known.mark == entry.mark:  # Its sender told both of us.
+            known.away_s = record.away_ms / 1000
+            return [*catalog.hear_of(known, record.stamp, left_s, now)]
         entry.away_s = record.away_ms / 1000
-        return [*catalog.adopt(entry, record.left_ms / 1000, now)]
+        return [*catalog.adopt(entry, left_s, now)]
 
 
 def _shared(entry: Entry, now: float) -> Shared:
@@ -340,7 +349,7 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     batch, weight = list[Entry](), 0
     for entry in entries:
         batch.append(entry)
-        weight += entry.size_bytes
+        weight += entry.text_bytes
         if weight >= BATCH_BYTES or len(batch) == MAX_WANTED:
             yield batch
             batch, weight = [], 0

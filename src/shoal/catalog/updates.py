@@ -43,15 +43,18 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
-def decode(data: bytes) -> Fields:
-    """The fields that were sent, in their order; of equal names the first."""
+def decode(data: bytes, *, most: int = MAX_ELEMENTS) -> Fields:
+    """The fields that were sent, in their order; of equal names the first.
+
+    `most` is how many names, values and elements they may have.
+    """
     if data[:1] == b"\x1a":
         data = _inflated(data)
     if len(data) > MAX_UPDATE_BYTES:
         raise MalformedMessage(f"an update of {len(data):,} bytes is too long")
     if data[:1] != b"{":
         return _cleaned(_lines(data))
-    _refuse_crowded(data)
+    _refuse_crowded(data, most)
     try:
         fields: Fields = _decode(data)
         exact = _encode(fields) == data
@@ -111,6 +114,8 @@ def _lines(data: bytes) -> Fields:
     """Lines of a name and a value."""
     if len(data) > MAX_LINES_BYTES:
         raise MalformedMessage("an update that is no JSON")
+    if _elements(data) + data.count(b"\n") > MAX_ELEMENTS:
+        raise _crowded(MAX_ELEMENTS)
     fields: Fields = {}
     for line in data.decode(errors="replace").split("\n"):
         if not line.strip():
@@ -137,13 +142,17 @@ def _typed(word: str) -> Any:  # noqa: ANN401
 # Limits
 
 
-def _refuse_crowded(data: bytes) -> None:
+def _refuse_crowded(data: bytes, most: int) -> None:
     """Count before anything is made of it, within strings only where it must be."""
-    if _elements(data) <= MAX_ELEMENTS:
+    if _elements(data) <= most:
         return
     strings = data.count(b'"') // 2
-    if strings > 2 * MAX_ELEMENTS or _elements(_STRING.sub(b"", data)) > MAX_ELEMENTS:
-        raise MalformedMessage(f"an update of more than {MAX_ELEMENTS:,} elements")
+    if strings > 2 * most or _elements(_STRING.sub(b"", data)) > most:
+        raise _crowded(most)
+
+
+def _crowded(most: int) -> MalformedMessage:
+    return MalformedMessage(f"an update of more than {most:,} elements")
 
 
 def _elements(data: bytes) -> int:

@@ -63,10 +63,17 @@ class Keeper:
         await self._task
 
     async def at(self, moment: float) -> list[Entry]:
-        """The records there were then, as far as they are written: one at a time."""
-        read = partial(self._read, moment)
+        """The records there were then, as far as they are written: one at a time.
+
+        No thread can be stopped: who asked and is gone is waited for all the same,
+        lest many such read at once, and nobody writes.
+        """
+        reading = self._loop.run_in_executor(None, partial(self._read, moment))
         try:
-            return await self._loop.run_in_executor(None, read)
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            await asyncio.wait([reading])
+            raise
         except OSError as error:  # It was forgotten meanwhile, or cannot be read.
             log.warning("history at %d: %s", moment, error)
             return []

@@ -76,7 +76,7 @@ def value_of(entry: Entry, place: int) -> Value:
     return entry.heard if place == HEARD else card_of(entry).values[place]
 
 
-def says(entry: Entry, wanted: str) -> bool:
+def says(entry: Entry, wanted: bytes) -> bool:
     """Is that text anywhere in what a record says? Small letters are wanted."""
     words = card_of(entry).words
     return wanted in (_words(entry.fields) if words is None else words)
@@ -99,11 +99,11 @@ def _value(value: Any) -> Value:  # noqa: ANN401 - whatever a record says.
     return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"
 
 
-def _words(fields: dict[str, Any]) -> str:
+def _words(fields: dict[str, Any]) -> bytes:
     """All values of a record but when it was heard, in small letters."""
     told = (
         value if type(value) is str else plain(value)
         for name, value in fields.items()
         if name != "lastheardfrom"
     )
-    return "\n".join(told).lower()
+    return "\n".join(told).lower().encode(errors="replace")

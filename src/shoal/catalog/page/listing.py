@@ -6,6 +6,7 @@ the page can do, it does without a script too, and there is one way to sort.
 
 from collections import Counter
 from collections.abc import Generator, Sequence
+from sys import getsizeof
 
 from msgspec.structs import replace
 
@@ -17,7 +18,6 @@ from shoal.catalog.page.selection import (
     STRIDE,
     Sum,
     chosen,
-    kind_of,
     ordered,
     summed,
 )
@@ -26,6 +26,9 @@ from shoal.catalog.words import ago
 
 # More than anybody reads, and a telephone lays them out at once.
 PAGE_ROWS = 500
+
+# Usual rows take half of it, and all that can be kept 25 MB.
+MAX_ROW_BYTES = 1000
 
 # Types are a dozen, unless somebody plays: then these are the most frequent.
 MAX_TYPES = 100
@@ -38,7 +41,7 @@ def listing(
     view: View, entries: Sequence[Entry], moment: Moment
 ) -> Generator[None, None, Answer]:
     """The page, step by step. The records come by name."""
-    types = Counter(map(kind_of, entries))
+    types = Counter(entry.type for entry in entries)
     some = yield from chosen(view, entries)
     sums = yield from summed(some)
     some = yield from ordered(view, some)
@@ -129,16 +132,18 @@ def _rows(entries: Sequence[Entry], moment: Moment) -> Generator[None, None, str
 
 
 def _row(entry: Entry, moment: Moment) -> str:
-    """A record, but for when it was heard; made once."""
+    """A record, but for when it was heard; made once, unless it is long."""
     card = card_of(entry)
-    if not card.row:
-        cells = [text(cell(value, n)) for n, value in enumerate(card.values)]
-        link = f'<a href="{to_detail(entry.key, moment)}">{cells[NAME]}</a>'
-        card.row = (
-            f'<tr><td>{cells[0]}<th scope="row">{link}'
-            f"<td>{'<td>'.join(cells[NAME + 1 :])}"
-        )
-    return card.row
+    if card.row:
+        return card.row
+    cells = [text(cell(value, n)) for n, value in enumerate(card.values)]
+    link = f'<a href="{to_detail(entry.key, moment)}">{cells[NAME]}</a>'
+    row = (
+        f'<tr><td>{cells[0]}<th scope="row">{link}<td>{"<td>".join(cells[NAME + 1 :])}'
+    )
+    if getsizeof(row) <= MAX_ROW_BYTES:
+        card.row = row
+    return row
 
 
 def _foot(sums: dict[str, Sum]) -> str:

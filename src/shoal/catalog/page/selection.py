@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from shoal.catalog.messages import Entry
 from shoal.catalog.page.columns import COLUMNS, PLACES, card_of, says, value_of
-from shoal.catalog.page.view import MAX_TEXT, View
+from shoal.catalog.page.view import View
 
 # So many records take a tenth of a millisecond.
 STRIDE = 16
@@ -30,23 +30,18 @@ class Sum:
             self.amounts[place] = self.amounts.get(place, 0) + amount
 
 
-def kind_of(entry: Entry) -> str:
-    """A record's type, as far as it can be chosen."""
-    return entry.type[:MAX_TEXT]
-
-
 def chosen(
     view: View, entries: Sequence[Entry]
 ) -> Generator[None, None, Sequence[Entry]]:
     """Those of a type that say something."""
-    wanted = view.filter.lower()
+    wanted = view.filter.lower().encode(errors="replace")
     if not wanted and not view.type:
         return entries
     found = []
     for number, entry in enumerate(entries):
         if number % STRIDE == 0:
             yield
-        if view.type and kind_of(entry) != view.type:
+        if view.type and entry.type != view.type:
             continue
         if not wanted or says(entry, wanted):
             found.append(entry)
@@ -90,7 +85,7 @@ def summed(entries: Sequence[Entry]) -> Generator[None, None, dict[str, Sum]]:
             value = values[place]
             if isinstance(value, int | float):
                 amounts[place] = value
-        kind = kind_of(entry)
+        kind = entry.type
         if kind not in sums:
             sums[kind] = Sum()
         sums[kind].add(1, amounts)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shoal.catalog.messages import MAX_TYPE
 from shoal.catalog.page.columns import PLACES
 
 # What fits into a box, and what a person looks for.
@@ -47,7 +48,7 @@ def read(query: str) -> View:
     return View(
         sort=sort.removeprefix("-") if known else "name",
         down=known and sort.startswith("-"),
-        type=asked.get("type", "")[:MAX_TEXT],
+        type=asked.get("type", "")[:MAX_TYPE],
         filter=asked.get("filter", "").strip()[:MAX_TEXT],
         page=min(max(1, int(number)), _MOST_PAGES) if legible else 1,
     )

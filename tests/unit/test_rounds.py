@@ -187,3 +187,19 @@ def test_a_read_in_a_round_that_the_disk_refused_is_not_waited_for() -> None:
     assert "UNKNOWN" in (scene.table.fate(reading) or "")
     assert scene.table.fate(change) not in ("", None)
     assert not scene.table.pending
+
+
+def test_thousands_that_wait_for_one_are_told_when_it_is_safe() -> None:
+    """A disk that is slow for a second holds up one change, and all who read it."""
+    scene = Scene(ME, SECOND, THIRD)
+    change = scene.put(KEY)
+    scene.rounds.begin()
+    for _ in range(1000):
+        reading = scene.read(KEY)
+        scene.rounds.begin()
+        scene.answer(SECOND, reading)
+    assert scene.table.fate(reading) is None
+    scene.keep()
+    scene.answer(SECOND, change)
+    assert scene.table.fate(reading) == ""
+    assert not scene.table.pending

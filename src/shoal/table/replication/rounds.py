@@ -9,6 +9,7 @@ together in the next. Many who ask at once share the price of a round so, of whi
 is not what is in it, and whoever asks alone waits for nobody.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from math import inf
 
@@ -222,13 +223,24 @@ class Rounds:
                 self._look(round_)
 
     def _look(self, round_: Round) -> None:
-        """Is it safe now, and what waited for it?"""
+        """Is it safe now, and what waited for it?
+
+        Thousands may wait for one, each for the one before it: a queue, no recursion.
+        """
+        queue = deque([round_])
+        while queue:
+            each = queue.popleft()
+            if self._safe(each):
+                self._settle(each)
+                later = self._rounds.values()
+                queue += [one for one in later if each.ticket in one.after]
+
+    def _safe(self, round_: Round) -> bool:
         if round_.ticket not in self._rounds:
-            return
+            return False
         if not round_.decided:
             round_.decided = self._enough(round_)
-        if round_.decided and not self._waits(round_):
-            self._settle(round_)
+        return round_.decided and not self._waits(round_)
 
     def _waits(self, round_: Round) -> bool:
         """Is one not decided, of all that it waits for, directly or not?
@@ -276,9 +288,6 @@ class Rounds:
             self._table.settle(batch)
         if round_.own and self._asked(round_):
             self._trailing[ticket] = round_
-        for later in list(self._rounds.values()):
-            if ticket in later.after:
-                self._look(later)
 
     # Changes of tenure
 

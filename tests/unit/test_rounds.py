@@ -150,6 +150,24 @@ def test_a_read_asks_as_few_as_suffice_and_then_the_others() -> None:
     assert [to for to, _ in scene.asked()] == [second]  # The first let us wait.
 
 
+def test_the_others_are_those_who_were_not_asked() -> None:
+    """Whoever is slow, or gone, by then: the first let two rounds wait."""
+    scene = Scene(ME, SECOND, THIRD)
+    scene.read(KEY)
+    scene.rounds.go_on()
+    ((first, _),) = scene.asked()
+    scene.seat.now = LINGER_S
+    reading = scene.read(ELSEWHERE)
+    scene.rounds.go_on()
+    assert (first, reading) in scene.asked()
+    scene.seat.now = 2 * LINGER_S
+    del scene.seat.alive[first]
+    scene.rounds.go_on()
+    ((other, number),) = scene.asked()
+    assert other != first
+    assert number == reading
+
+
 def test_of_two_a_read_asks_the_other() -> None:
     """Both are waited for while both are there, though the elder would do."""
     scene = Scene(ME, SECOND)

@@ -23,6 +23,7 @@ class Round:
     resend_at: float
     rest_s: float = RESEND_S
     acked: dict[Voter, None] = field(default_factory=dict)
+    few: list[Voter] = field(default_factory=list)  # Asked first, if not all were.
     decided: bool = False
     trimmed: bool = False  # It is about less than it was.
     passed_on: dict[int, None] = field(default_factory=dict)  # To a later batch.

@@ -127,7 +127,8 @@ class Rounds:
         few = self._few(round_, asked)
         self._send(round_, few or asked)
         self._look(round_)
-        if len(few) < len(asked) and ticket in self._rounds:
+        if 0 < len(few) < len(asked) and ticket in self._rounds:
+            round_.few = few
             self._thrifty[ticket] = round_
 
     def _few(self, round_: Round, asked: list[Voter]) -> list[Voter]:
@@ -152,10 +153,9 @@ class Rounds:
             if self._seat.now < round_.began + self.linger_s:
                 return
             del self._thrifty[ticket]
-            asked = self._asked(round_)
-            few = self._few(round_, asked)
-            self._slow |= dict.fromkeys(few)
-            self._send(round_, [each for each in asked if each not in few])
+            silent = self._asked(round_)
+            self._slow |= {each: None for each in silent if each in round_.few}
+            self._send(round_, [each for each in silent if each not in round_.few])
 
     def _bear(self, batches: list[Batch]) -> None:
         """Who waits for one of these waits for the round that they are in."""

@@ -7,7 +7,7 @@ from shoal.table.messages import Ballot, Member, View, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding
-from shoal.table.replication.rounds import LINGER_S, LOST, Rounds
+from shoal.table.replication.rounds import LINGER_S, LOST, PATIENCE_S, Rounds
 from shoal.table.replication.seat import Seat
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
@@ -221,3 +221,27 @@ def test_thousands_that_wait_for_one_are_told_when_it_is_safe() -> None:
     scene.answer(SECOND, change)
     assert scene.table.fate(reading) == ""
     assert not scene.table.pending
+
+
+def test_a_client_is_told_that_nobody_knows_when_its_patience_ends() -> None:
+    scene = Scene(ME, SECOND, THIRD)
+    change = scene.put(KEY)
+    scene.rounds.begin()
+    for tenth in range(1, int(10 * PATIENCE_S)):
+        scene.seat.now = tenth / 10
+        scene.rounds.tick()
+    assert scene.table.fate(change) is None
+    scene.seat.now = PATIENCE_S
+    scene.rounds.tick()
+    assert "UNKNOWN" in (scene.table.fate(change) or "")
+
+
+def test_the_elder_of_two_waits_no_more_for_one_that_is_gone() -> None:
+    scene = Scene(ME, SECOND)
+    change = scene.put(KEY)
+    scene.rounds.begin()
+    scene.keep()
+    assert scene.table.fate(change) is None
+    del scene.seat.alive[peer_of(SECOND)]
+    scene.rounds.gone()
+    assert scene.table.fate(change) == ""

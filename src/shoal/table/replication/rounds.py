@@ -21,8 +21,6 @@ from shoal.table.replication.holdings import Holding, Kind, decided
 from shoal.table.replication.round import RESEND_S, Round, asks
 from shoal.table.replication.seat import Seat
 
-LONGEST_RESEND_S = 2.0
-
 # So many at once are sent again to one replica.
 RESENT_AT_ONCE = 32
 
@@ -344,6 +342,11 @@ class Rounds:
                 round_.needs.setdefault(kind, {})[unit] = holding
                 self._look(round_)
 
+    def gone(self) -> None:
+        """Somebody is: nobody waits for it any more."""
+        for round_ in list(self._rounds.values()):
+            self._look(round_)
+
     # Time
 
     def tick(self) -> None:
@@ -352,8 +355,7 @@ class Rounds:
         for round_ in list(self._rounds.values()):
             if now < round_.resend_at:
                 continue
-            round_.rest_s = min(2 * round_.rest_s, LONGEST_RESEND_S)
-            round_.resend_at = now + round_.rest_s
+            round_.rest(now, PATIENCE_S)
             silent = []
             for voter in self._asked(round_):
                 sent[voter] = sent.get(voter, 0) + 1
@@ -361,7 +363,7 @@ class Rounds:
                     silent.append(voter)
             self._send(round_, silent)
             self._look(round_)
-            if now > round_.began + PATIENCE_S and self._waited_for(round_):
+            if now >= round_.began + PATIENCE_S and self._waited_for(round_):
                 self._fail(round_, UNKNOWN)
         self._compare_late_ones()
 

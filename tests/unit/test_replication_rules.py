@@ -60,3 +60,35 @@ def test_who_has_adopted_a_view_serves_no_older_one() -> None:
     older = answers(1)
     assert not any(isinstance(each, say.Granted | say.Accepted) for each in older)
     assert any(isinstance(each, say.Views) for each in older)
+
+
+def test_a_replica_whose_disk_halts_keeps_no_more_than_its_memory_has_room_for() -> (
+    None
+):
+    """Others go on without it, as fast as before, and it cannot tell them to stop."""
+    table = a_table()
+    views = Remains([two_members(1), two_members(2)])
+    replica = Replica(PeerId("me"), 1, table, views, host="b", rng=Random(1), now=0.0)
+    ballot = Ballot(2, 5, PeerId(OTHER), 1)
+
+    def hear(asked: say.Message) -> list[say.Message]:
+        return said(replica.receive(PeerId("other"), Said(OTHER, asked), 1.0))
+
+    value = bytes(1 << 20)
+
+    def change(number: int) -> say.Accept:
+        group = Group(ballot, [(slot_of(KEY), KEY, number, NEVER, value)])
+        return say.Accept(1, number, [say.Share(ballot, [UNIT], [group])])
+
+    hear(say.Prepare(ballot, [UNIT]))
+    for number in range(300):
+        hear(change(number))
+    held = table.held(KEY)
+    assert held
+    assert held.sequence < 260
+    assert say.Accepted(1, 300) in hear(
+        say.Accept(1, 300, [say.Share(ballot, [UNIT], [])])
+    )
+    keep(replica)
+    hear(change(301))
+    assert say.Accepted(1, 301) in said(keep(replica))

@@ -7,7 +7,7 @@ from shoal.table.messages import Ballot, Member, View, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding
-from shoal.table.replication.rounds import LINGER_S, LOST, Rounds
+from shoal.table.replication.rounds import LINGER_S, LOST, PATIENCE_S, Rounds
 from shoal.table.replication.seat import Seat
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
@@ -150,6 +150,24 @@ def test_a_read_asks_as_few_as_suffice_and_then_the_others() -> None:
     assert [to for to, _ in scene.asked()] == [second]  # The first let us wait.
 
 
+def test_the_others_are_those_who_were_not_asked() -> None:
+    """Whoever is slow, or gone, by then: the first let two rounds wait."""
+    scene = Scene(ME, SECOND, THIRD)
+    scene.read(KEY)
+    scene.rounds.go_on()
+    ((first, _),) = scene.asked()
+    scene.seat.now = LINGER_S
+    reading = scene.read(ELSEWHERE)
+    scene.rounds.go_on()
+    assert (first, reading) in scene.asked()
+    scene.seat.now = 2 * LINGER_S
+    del scene.seat.alive[first]
+    scene.rounds.go_on()
+    ((other, number),) = scene.asked()
+    assert other != first
+    assert number == reading
+
+
 def test_of_two_a_read_asks_the_other() -> None:
     """Both are waited for while both are there, though the elder would do."""
     scene = Scene(ME, SECOND)
@@ -187,3 +205,43 @@ def test_a_read_in_a_round_that_the_disk_refused_is_not_waited_for() -> None:
     assert "UNKNOWN" in (scene.table.fate(reading) or "")
     assert scene.table.fate(change) not in ("", None)
     assert not scene.table.pending
+
+
+def test_thousands_that_wait_for_one_are_told_when_it_is_safe() -> None:
+    """A disk that is slow for a second holds up one change, and all who read it."""
+    scene = Scene(ME, SECOND, THIRD)
+    change = scene.put(KEY)
+    scene.rounds.begin()
+    for _ in range(1000):
+        reading = scene.read(KEY)
+        scene.rounds.begin()
+        scene.answer(SECOND, reading)
+    assert scene.table.fate(reading) is None
+    scene.keep()
+    scene.answer(SECOND, change)
+    assert scene.table.fate(reading) == ""
+    assert not scene.table.pending
+
+
+def test_a_client_is_told_that_nobody_knows_when_its_patience_ends() -> None:
+    scene = Scene(ME, SECOND, THIRD)
+    change = scene.put(KEY)
+    scene.rounds.begin()
+    for tenth in range(1, int(10 * PATIENCE_S)):
+        scene.seat.now = tenth / 10
+        scene.rounds.tick()
+    assert scene.table.fate(change) is None
+    scene.seat.now = PATIENCE_S
+    scene.rounds.tick()
+    assert "UNKNOWN" in (scene.table.fate(change) or "")
+
+
+def test_the_elder_of_two_waits_no_more_for_one_that_is_gone() -> None:
+    scene = Scene(ME, SECOND)
+    change = scene.put(KEY)
+    scene.rounds.begin()
+    scene.keep()
+    assert scene.table.fate(change) is None
+    del scene.seat.alive[peer_of(SECOND)]
+    scene.rounds.gone()
+    assert scene.table.fate(change) == ""

@@ -25,6 +25,10 @@ MAX_PENDING = 1 << 13
 # More than this is not to wait for the disk: nobody should ask for more changes then.
 BURDEN_BYTES = 64 << 20
 
+# And with more, copies for others are not taken either: what a few owners bring who
+# are at that limit themselves. Beyond it a disk has halted, and memory is what ends.
+CHOKED_BYTES = 4 * BURDEN_BYTES
+
 # Answers may wait for those before them as long as so many batches more have failed.
 MAX_FAILED = 1 << 16
 
@@ -68,6 +72,11 @@ class Ledger:
     def burdened(self) -> bool:
         """Is so much not safe yet that nobody should ask for more changes now?"""
         return self._burden > BURDEN_BYTES or len(self.pending) > MAX_PENDING
+
+    @property
+    def choked(self) -> bool:
+        """Has our disk so much before it that nothing more is taken, from nobody?"""
+        return self._burden > CHOKED_BYTES
 
     @property
     def changing(self) -> bool:

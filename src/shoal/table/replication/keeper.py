@@ -123,6 +123,9 @@ class Keeper:
 
     def accept(self, sender: Voter, asked: say.Accept) -> None:
         """Keep changes, and say that all is as the owner believes."""
+        changes = any(share.groups for share in asked.shares)
+        if changes and self._table.choked:
+            return  # As if it were lost: they ask again, or compare later.
         whole = True
         for share in asked.shares:
             if not self.standing(sender, share.ballot, share.units):
@@ -131,13 +134,15 @@ class Keeper:
             for group in share.groups:
                 self._keep(share.ballot, group, share.units)
         accepted = say.Accepted(asked.start, asked.round)
-        if whole and any(share.groups for share in asked.shares):
+        if whole and changes:
             self._seat.reply(sender, accepted)
         elif whole:
             self._seat.say(sender, accepted)
 
     def hold(self, sender: Voter, asked: say.Hold) -> None:
         """Keep copies of what was decided under other ballots."""
+        if self._table.choked:
+            return
         if self.standing(sender, asked.ballot, [asked.unit]):
             for group in asked.groups:
                 self._seat.keys_moved += len(group.records)

@@ -134,6 +134,7 @@ class Replica:
         self.seat.now = now
         if peer != peer_of(self.seat.me):
             self.seat.alive.pop(peer, None)
+            self.owner.rounds.gone()
             self._tick_at = self._look_around_at = now
             self.seat.emit(Rerouted())
         return self._done()

@@ -9,6 +9,7 @@ from shoal.table.replication.holdings import Holding, Kind
 
 # Asked again after so long: a link that broke has lost it.
 RESEND_S = 0.3
+LONGEST_RESEND_S = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -23,6 +24,7 @@ class Round:
     resend_at: float
     rest_s: float = RESEND_S
     acked: dict[Voter, None] = field(default_factory=dict)
+    few: list[Voter] = field(default_factory=list)  # Asked first, if not all were.
     decided: bool = False
     trimmed: bool = False  # It is about less than it was.
     passed_on: dict[int, None] = field(default_factory=dict)  # To a later batch.
@@ -41,6 +43,13 @@ class Round:
     def own(self) -> list[Group]:
         """Changes that others are to keep."""
         return [group for each in self.batches for group in each.own]
+
+    def rest(self, now: float, patience_s: float) -> None:
+        """It is asked again later, each time; and when its clients' patience ends."""
+        self.rest_s = min(2 * self.rest_s, LONGEST_RESEND_S)
+        self.resend_at, ends = now + self.rest_s, self.began + patience_s
+        if now < ends:
+            self.resend_at = min(self.resend_at, ends)
 
     def drop(self, unit: int) -> Holding | None:
         """It is about that unit no more; under which tenure it was, if so."""

@@ -9,6 +9,7 @@ together in the next. Many who ask at once share the price of a round so, of whi
 is not what is in it, and whoever asks alone waits for nobody.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from math import inf
 
@@ -19,8 +20,6 @@ from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding, Kind, decided
 from shoal.table.replication.round import RESEND_S, Round, asks
 from shoal.table.replication.seat import Seat
-
-LONGEST_RESEND_S = 2.0
 
 # So many at once are sent again to one replica.
 RESENT_AT_ONCE = 32
@@ -126,7 +125,8 @@ class Rounds:
         few = self._few(round_, asked)
         self._send(round_, few or asked)
         self._look(round_)
-        if len(few) < len(asked) and ticket in self._rounds:
+        if 0 < len(few) < len(asked) and ticket in self._rounds:
+            round_.few = few
             self._thrifty[ticket] = round_
 
     def _few(self, round_: Round, asked: list[Voter]) -> list[Voter]:
@@ -151,10 +151,9 @@ class Rounds:
             if self._seat.now < round_.began + self.linger_s:
                 return
             del self._thrifty[ticket]
-            asked = self._asked(round_)
-            few = self._few(round_, asked)
-            self._slow |= dict.fromkeys(few)
-            self._send(round_, [each for each in asked if each not in few])
+            silent = self._asked(round_)
+            self._slow |= {each: None for each in silent if each in round_.few}
+            self._send(round_, [each for each in silent if each not in round_.few])
 
     def _bear(self, batches: list[Batch]) -> None:
         """Who waits for one of these waits for the round that they are in."""
@@ -222,13 +221,24 @@ class Rounds:
                 self._look(round_)
 
     def _look(self, round_: Round) -> None:
-        """Is it safe now, and what waited for it?"""
+        """Is it safe now, and what waited for it?
+
+        Thousands may wait for one, each for the one before it: a queue, no recursion.
+        """
+        queue = deque([round_])
+        while queue:
+            each = queue.popleft()
+            if self._safe(each):
+                self._settle(each)
+                later = self._rounds.values()
+                queue += [one for one in later if each.ticket in one.after]
+
+    def _safe(self, round_: Round) -> bool:
         if round_.ticket not in self._rounds:
-            return
+            return False
         if not round_.decided:
             round_.decided = self._enough(round_)
-        if round_.decided and not self._waits(round_):
-            self._settle(round_)
+        return round_.decided and not self._waits(round_)
 
     def _waits(self, round_: Round) -> bool:
         """Is one not decided, of all that it waits for, directly or not?
@@ -276,9 +286,6 @@ class Rounds:
             self._table.settle(batch)
         if round_.own and self._asked(round_):
             self._trailing[ticket] = round_
-        for later in list(self._rounds.values()):
-            if ticket in later.after:
-                self._look(later)
 
     # Changes of tenure
 
@@ -335,6 +342,11 @@ class Rounds:
                 round_.needs.setdefault(kind, {})[unit] = holding
                 self._look(round_)
 
+    def gone(self) -> None:
+        """Somebody is: nobody waits for it any more."""
+        for round_ in list(self._rounds.values()):
+            self._look(round_)
+
     # Time
 
     def tick(self) -> None:
@@ -343,8 +355,7 @@ class Rounds:
         for round_ in list(self._rounds.values()):
             if now < round_.resend_at:
                 continue
-            round_.rest_s = min(2 * round_.rest_s, LONGEST_RESEND_S)
-            round_.resend_at = now + round_.rest_s
+            round_.rest(now, PATIENCE_S)
             silent = []
             for voter in self._asked(round_):
                 sent[voter] = sent.get(voter, 0) + 1
@@ -352,7 +363,7 @@ class Rounds:
                     silent.append(voter)
             self._send(round_, silent)
             self._look(round_)
-            if now > round_.began + PATIENCE_S and self._waited_for(round_):
+            if now >= round_.began + PATIENCE_S and self._waited_for(round_):
                 self._fail(round_, UNKNOWN)
         self._compare_late_ones()
 

@@ -268,6 +268,7 @@ class Sea(Noticing[Said, Fact]):
     def viewed(self, view: View) -> None:
         """All who adopt a number adopt the same."""
         assert self.views.setdefault(view.number, view) == view, "two views"
+        self.witness.viewed(view, UNITS)
 
     # Who is there
 

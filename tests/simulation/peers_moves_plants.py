@@ -50,19 +50,6 @@ def learned_from_who_has_not_promised(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Owner, "_enough", lambda _, holding: bool(holding.granted))
 
 
-def a_listing_of_an_earlier_tenure_is_believed(patch: pytest.MonkeyPatch) -> None:
-    def answers(listing: say.Listing, asked: Any, _: Holding) -> bool:
-        return not asked.done
-
-    def learning_of(self: Leveller, unit: int, _: Ballot) -> Learning | None:
-        learning = self._learning.get(unit)
-        ours = learning and self._ours(learning.holding, "learning")
-        return learning if ours else None
-
-    patch.setattr(levelling, "_answers", answers)
-    patch.setattr(Leveller, "_learning_of", learning_of)
-
-
 def any_version_is_taken_for_the_highest(patch: pytest.MonkeyPatch) -> None:
     def first(versions: Iterator[Version], default: None) -> Version | None:
         return next(iter(versions), default)
@@ -293,7 +280,6 @@ RIVALS, CROWDS, _, _, VIEWS = weather.PEERS_WEATHER
 # Each fault with the properties that must find it.
 MOVES_PLANTS: list[tuple[Plant, list[Property]]] = [
     (learned_from_who_has_not_promised, [ONE]),
-    (a_listing_of_an_earlier_tenure_is_believed, [RIVALS]),
     (any_version_is_taken_for_the_highest, [TWO]),
     (what_few_hold_is_settled_as_it_was, [ONE, RIVALS]),
     (one_answer_is_enough_to_learn, [ONE]),

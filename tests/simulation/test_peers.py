@@ -30,7 +30,6 @@ SEEN_AT = {
     "renewed_without_asking_who_came_between": 66,
     "what_waits_for_what_waits_is_not_asked": 22,
     "what_is_on_its_way_is_not_said_again": 20,
-    "a_listing_of_an_earlier_tenure_is_believed": 24,
     "what_few_hold_is_settled_as_it_was": 6,
     "the_next_view_comes_before_all_has_moved": 56,
     "the_proposer_s_own_view_is_decided": 50,

@@ -8,13 +8,13 @@ from random import Random
 
 from shoal.core.machine import PeerId
 from shoal.table.batches import Batch, Copy
-from shoal.table.messages import NEVER, UNIT_BITS, Ballot, Entry, Record, Voter
+from shoal.table.messages import NEVER, UNIT_BITS, Ballot, Entry, Record, View, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding, decided
 from shoal.table.replication.protocol import Replica
 from shoal.table.replication.seat import Seat
-from shoal.table.replication.views import Circle
+from shoal.table.replication.views import Circle, Circles
 from shoal.table.slots import slot_of
 
 Version = tuple[Ballot, int]
@@ -43,6 +43,12 @@ class Witness:
         # The newest version of a key that was safe, and that was forgotten.
         self.safe: dict[bytes, Version] = {}
         self._purged: dict[bytes, Version] = {}
+        self.latest: Circles | None = None  # Of the last view that anybody has.
+
+    def viewed(self, view: View, units: int) -> None:
+        """Somebody has that view."""
+        if self.latest is None or self.latest.view.number < view.number:
+            self.latest = Circles(view, units)
 
     def saw(self, who: Voter, key: bytes, version: Version, has: Had) -> None:
         """No two values share a version."""
@@ -242,6 +248,9 @@ class Witnessed(Table):
             holders.pop(self.voter, None)
         if self.replica:
             circles = self._circles(self.replica, unit)
+            latest = self._witness.latest
+            if latest and latest.view.number > self.replica.seat.number:
+                circles.append(latest.units[unit])  # It has moved on meanwhile.
             enough = any(circle.decided(holders) for circle in circles)
             assert enough, f"{version} of {key!r}: only {list(holders)} have it"
 

@@ -2,7 +2,7 @@
 
 A batch is safe when enough replicas of each unit that it read or changed have answered
 it, and every batch before it that touched one of those is safe. So it is all the same
-which answer comes first, and one unit without a majority holds up no other.
+which answer comes first. What goes in one round is safe together.
 
 One round is under way at a time, as long as it is quick: what comes meanwhile goes
 together in the next. Many who ask at once share the price of a round so, of which most

@@ -43,7 +43,12 @@ class Witness:
         # The newest version of a key that was safe, and that was forgotten.
         self.safe: dict[bytes, Version] = {}
         self._purged: dict[bytes, Version] = {}
+        self._left: dict[tuple[Voter, int], None] = {}  # Units that one has forgotten.
         self.latest: Circles | None = None  # Of the last view that anybody has.
+
+    def has_left(self, unit: int, old: Circle | None) -> bool:
+        """Has one of those that kept a unit forgotten it, as one does when it moved?"""
+        return old is not None and any((v, unit) in self._left for v in old.voters)
 
     def viewed(self, view: View, units: int) -> None:
         """Somebody has that view."""
@@ -60,6 +65,7 @@ class Witness:
 
     def forgot(self, who: Voter, unit: int) -> None:
         """It has nothing of a unit any more."""
+        self._left[who, unit] = None
         for key, newest in self._newest.items():
             if slot_of(key) >> UNIT_BITS == unit:
                 newest.pop(who, None)
@@ -248,6 +254,11 @@ class Witnessed(Table):
             holders.pop(self.voter, None)
         if self.replica:
             circles = self._circles(self.replica, unit)
+            seat = self.replica.seat
+            if self._witness.has_left(unit, seat.old(unit)):
+                circles.append(
+                    seat.new(unit)
+                )  # The old ones forget, and need not count.
             latest = self._witness.latest
             if latest and latest.view.number > self.replica.seat.number:
                 circles.append(latest.units[unit])  # It has moved on meanwhile.

@@ -26,7 +26,7 @@ SEEN_AT = {
     "a_change_is_given_up": 213,
     "an_answer_of_an_earlier_start_counts": 250,
     "told_in_another_tenure_than_done": 1150,
-    "confirmed_before_it_was_asked": 537,
+    "confirmed_before_it_was_asked": 1020,
     "renewed_without_asking_who_came_between": 66,
     "what_waits_for_what_waits_is_not_asked": 22,
     "what_is_on_its_way_is_not_said_again": 20,

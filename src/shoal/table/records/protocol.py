@@ -322,7 +322,7 @@ class Archive:
         for asker, answer in told:
             effects += self._answer(asker, answer, now)
         if self._table.shared and self._desk.restless:
-            self._flush_at = now
+            self._flush_at = max(now, self.replica.close_at())
         self._note_level()
         learned, self.board.learned = self.board.learned, []
         changes: RecordsEffects = [Emit(Changed(each)) for each in learned]

@@ -206,17 +206,17 @@ class Replica:
         while self.seat.to_myself:
             self._hear(self.seat.me, self.seat.to_myself.popleft())
             self._go_on()
-        self.deadline = min(self._tick_at, self._close_at(), self.owner.rounds.deadline)
+        self.deadline = min(self._tick_at, self.close_at(), self.owner.rounds.deadline)
         return self.seat.take_effects()
 
     def _go_on(self) -> None:
         """What was read and changed goes to the replicas, and to our own disk."""
         table, rounds = self.seat.table, self.owner.rounds
-        if self.seat.now >= self._close_at():
+        if self.seat.now >= self.close_at():
             table.close_batch()
         rounds.go_on()
 
-    def _close_at(self) -> float:
+    def close_at(self) -> float:
         """When the open batch is to be closed."""
         table = self.seat.table
         if not table.shared or table.empty:

@@ -83,9 +83,9 @@ def test_who_joins_gets_its_share_of_copies(user: Cluster) -> None:
     wait_replicated(user, nodes[1])
     status = user.ask("status", environment=at(joined))
     assert len(status["view_members"]) == 4
-    # A quarter of three copies of everything, more or less.
-    assert 0 < status["keys_moved"] < 1.2 * 3 * KEYS / 4
-    assert status["keys"] == status["keys_moved"]
+    # A quarter of three copies of everything, more or less. On a busy machine a tenure
+    # may end meanwhile: what only some had is then written again, not moved.
+    assert 0 < status["keys_moved"] <= status["keys"] < 1.2 * 3 * KEYS / 4
 
 
 def test_who_leaves_hands_over_what_it_has(user: Cluster) -> None:

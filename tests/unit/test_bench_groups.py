@@ -38,7 +38,8 @@ def test_children_are_counted_and_everything_ends(tmp_path: Path) -> None:
         child = int(ask(port, "x"))
         assert it.addresses == f"127.0.0.1:{port}"
         os.kill(child, 9)  # The parent follows.
-    with pytest.raises(ConnectionRefusedError):
+    # A port of one that is just ending still takes a call, which then breaks.
+    with pytest.raises(ConnectionError):
         ask(port, "x")
 
 

@@ -129,6 +129,15 @@ def test_no_token_goes_to_whoever_a_catalog_names(
         assert not [each for each in asked if b"ab" * 16 in each]
 
 
+def test_who_is_no_peer_keeps_nobody_from_founding(user: Cluster) -> None:
+    with serving(user) as catalog, answering(HEAD + b"[]") as (address, _):
+        lure = {"type": "hashtable", "project": "p", "port": parse(address)[1]}
+        catalog.tell(json.dumps(lure).encode())
+        catalog.wait_records(1)
+        [node] = user.up("--project", "p", "--catalog", catalog.address)
+        assert "is not a peer of Shoal" in node.log()
+
+
 # Announcing
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import compress, islice
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
@@ -21,7 +21,7 @@ from shoal.core import address as addresses
 from shoal.core.hello import Membership
 from shoal.core.identity import Identity
 from shoal.core.machine import Address
-from shoal.errors import NotListening, ShoalError, Unreachable
+from shoal.errors import Foreign, NotListening, ShoalError, Unreachable
 from shoal.net.dialler import ask_invitation, newcomer
 from shoal.net.home import Home, enter, membership
 from shoal.net.registry import list_running, register
@@ -124,8 +124,29 @@ async def _with_project(home: Home, plan: Plan) -> Plan:
     except Unreachable as error:
         logging.warning("project %s is founded: %s", plan.project, error)
         return plan
-    logging.info("of project %s: %s", plan.project, ", ".join(found) or "nobody yet")
-    return plan.joining(*found)
+    peers = await _peers_among(found, home, plan)
+    logging.info("of project %s: %s", plan.project, ", ".join(peers) or "nobody yet")
+    return plan.joining(*peers)
+
+
+async def _peers_among(
+    found: list[Address], home: Home, plan: Plan
+) -> tuple[Address, ...]:
+    """Anybody may announce anything: who is no peer keeps nobody from founding."""
+    are = await asyncio.gather(*(_is_peer(each, home, plan) for each in found))
+    return tuple(compress(found, are))
+
+
+async def _is_peer(address: Address, home: Home, plan: Plan) -> bool:
+    """Does it speak our language, whatever it says?"""
+    try:
+        await _ask(address, home.identity(plan.name), plan)
+    except (Foreign, Unreachable) as error:
+        logging.warning("project %s: %s", plan.project, error)
+        return False
+    except ShoalError:
+        pass  # It will not have us: to be told once more, and in the end.
+    return True
 
 
 def _peers_of(project: str, catalogs: tuple[Address, ...]) -> list[Address]:
@@ -150,8 +171,9 @@ async def _live_among_neighbours(home: Home, plan: Plan, tell: _Teller) -> None:
     async with Lan.open(identity.peer, plan.project, host) as lan:
         if not plan.join and not home.contacts():
             found = await lan.find(ours.network if ours else "")
-            logging.info("on the local network: %s", ", ".join(found) or "nobody")
-            plan = replace(plan, join=tuple(found))
+            peers = await _peers_among(found, home, plan)
+            logging.info("on the local network: %s", ", ".join(peers) or "nobody")
+            plan = replace(plan, join=peers)
         await _live(
             *(home, plan, tell),
             lambda peer: lan.announce(peer.membership.network, peer.address),

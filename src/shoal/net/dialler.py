@@ -16,12 +16,20 @@ from shoal.core.hello import (
     Membership,
 )
 from shoal.core.machine import Address, PeerId
-from shoal.errors import InvalidAddress, Stranger, Unreachable
+from shoal.errors import (
+    Foreign,
+    InvalidAddress,
+    MalformedMessage,
+    Stranger,
+    Unreachable,
+)
 from shoal.net.link import Link, LinkOwner
 from shoal.version import PROTOCOL
 
 # Loopback and LAN answer in milliseconds; a second is what a lost SYN costs.
 DIAL_S = 1.5
+
+FOREIGN = "what listens there is not a peer of Shoal"
 
 
 class Dialler:
@@ -87,7 +95,11 @@ class Dialler:
 
 
 async def ask_invitation(address: Address, identity_hello: Hello) -> Invitation:
-    """Ask a network that is open to all for what a newcomer needs."""
+    """Ask a network that is open to all for what a newcomer needs.
+
+    `Unreachable` if nobody answers, `Foreign` if it is no peer, `Stranger` if it is
+    one that will not.
+    """
     host, port = parse(address)
     try:
         async with asyncio.timeout(DIAL_S * 2):
@@ -97,6 +109,8 @@ async def ask_invitation(address: Address, identity_hello: Hello) -> Invitation:
                 return await _read_invitation(reader, address)
             finally:
                 writer.close()
+    except MalformedMessage as error:
+        raise Foreign(f"cannot join {address}: {FOREIGN}") from error
     except (OSError, TimeoutError) as error:
         raise Unreachable(
             f"cannot join {address}: {_cause(error)}; check the address, and that a "
@@ -115,7 +129,7 @@ async def _read_invitation(
                     return invitation
                 case Decline(why):
                     raise Stranger(f"cannot join {address}: {why}")
-    raise Stranger(f"cannot join {address}: what listens there is not a peer of Shoal")
+    raise Foreign(f"cannot join {address}: {FOREIGN}")
 
 
 def newcomer(address: Address, public: bytes, peer: PeerId) -> Hello:

@@ -213,6 +213,9 @@ class Life:
     def _commit(self) -> None:
         if not self.alive:
             return
+        if self.name in self._sea.hung:
+            self._sea.later(0.05, self._commit)
+            return
         self._due = False
         for job in self._committer.due():
             error = None
@@ -250,6 +253,7 @@ class Sea(Noticing[Said, Fact]):
         self.loss = self.duplication = 0.0
         self.echo_s = 2.0  # What comes twice comes again within that.
         self.disk_s = 0.01  # A disk takes twice as long at most.
+        self.hung: dict[PeerId, None] = {}  # Whose disks stand still.
         self.purging_s = purging_s
         self.linger_s = rounds.LINGER_S
         self.grace_s = 600.0  # A silent member is let go after so long.

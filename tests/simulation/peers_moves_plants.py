@@ -275,7 +275,7 @@ def an_end_is_told_and_not_written_down(patch: pytest.MonkeyPatch) -> None:
 
 
 ONE, MOVING, TWO, _ = hold.PEERS_PROPERTIES
-RIVALS, CROWDS, _, _, VIEWS = weather.PEERS_WEATHER
+RIVALS, CROWDS, _, _, _, VIEWS = weather.PEERS_WEATHER
 
 # Each fault with the properties that must find it.
 MOVES_PLANTS: list[tuple[Plant, list[Property]]] = [

@@ -94,7 +94,7 @@ def a_replica_is_counted_twice(patch: pytest.MonkeyPatch) -> None:
     def accepted(self: Rounds, voter: Voter, accepted: say.Accepted) -> None:
         round_ = self._rounds.get(accepted.round)
         again = round_ is not None and voter in round_.acked
-        others = self._asked(round_) if round_ and again else []
+        others = round_.silent(self._seat.me) if round_ and again else []
         honest(self, others[0] if others else voter, accepted)
 
     patch.setattr(Rounds, "accepted", accepted)
@@ -289,8 +289,15 @@ def kept_is_what_others_have_answered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rounds, "_begin", begin)
 
 
+def what_has_a_majority_waits_for_what_has_none(patch: pytest.MonkeyPatch) -> None:
+    def overdue(self: Rounds) -> list[int]:
+        return []
+
+    patch.setattr(Rounds, "overdue", overdue)
+
+
 ONE, MOVING, TWO, FULL = hold.PEERS_PROPERTIES
-RIVALS, CROWDS, CUT, AGAIN, _ = weather.PEERS_WEATHER
+RIVALS, CROWDS, STUCK, CUT, AGAIN, _ = weather.PEERS_WEATHER
 
 # Each fault with the properties that must find it.
 PEERS_PLANTS: list[tuple[Plant, list[Property]]] = [
@@ -319,4 +326,5 @@ PEERS_PLANTS: list[tuple[Plant, list[Property]]] = [
     (renewed_without_asking_who_came_between, [CUT]),
     (a_lost_log_leaves_the_same_voter, [MOVING]),
     (kept_is_what_others_have_answered, [RIVALS]),
+    (what_has_a_majority_waits_for_what_has_none, [STUCK]),
 ]

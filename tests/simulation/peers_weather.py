@@ -4,9 +4,10 @@ from functools import partial
 
 from shoal.sim.faults import Faults
 from shoal.table.messages import UNIT_BITS, View
+from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
 from tests.simulation.peers import SLOW, Life, Sea
-from tests.simulation.peers_clients import Clients
+from tests.simulation.peers_clients import PATIENCE_S, Clients
 from tests.simulation.peers_properties import (
     CRASHES,
     end_faults,
@@ -71,12 +72,46 @@ def crowds_share_rounds(seed: int) -> None:
     expect_all_well(clients)
 
 
+def disks_stand_still(seed: int) -> None:
+    """What has a majority goes on beside what has none, at the same owner."""
+    sea = Sea(seed, 5, Faults(latency_s=(0.001, 0.03)))
+    clients, rng = Clients(sea, 5), sea.rng
+    settle(sea)
+    busy(clients, 20)
+    sea.run(PATIENCE_S)
+    sea.hung = dict.fromkeys(rng.sample(sea.names, 2))
+    busy(clients, 100)
+    sea.run(PATIENCE_S)
+    first = len(clients.history)
+    for _ in range(60):
+        clients.act(rng.randrange(1000))
+        sea.run(rng.uniform(0, 0.1))
+    sea.run(PATIENCE_S)
+    for asked in clients.history[first:]:
+        assert isinstance(asked.key, bytes)
+        stuck = majority_hangs(sea, asked.key)
+        assert stuck or not asked.unknown, f"{asked} waits for what it has not to do"
+    sea.hung = {}
+    end_faults(sea)
+    expect_all_well(clients)
+
+
+def majority_hangs(sea: Sea, key: bytes) -> bool:
+    """Can nothing be decided on a key while those disks stand still?"""
+    unit = slot_of(key) >> UNIT_BITS
+    for life in sea.lives.values():
+        if holding := life.replica.owner.holdings.get(unit):
+            hung = [v for v in holding.new.voters if peer_of(v) in sea.hung]
+            return 2 * len(hung) > len(holding.new.voters) or life.name in sea.hung
+    return True
+
+
 def who_is_cut_off_is_obeyed_no_more(seed: int) -> None:
     """An owner that others do not hear is asked on, while another takes its unit."""
     sea = Sea(seed, 3 + 2 * (seed % 2), STORMY if seed % 3 else SLOW)
     clients, rng = Clients(sea, 1 + seed % 2, lending=True), sea.rng
     settle(sea)
-    sea.disk_s = rng.choice([0.01, 0.1])
+    sea.disk_s = rng.choice([0.01, 0.1, 0.3])
     for _ in range(16):
         key = rng.choice(clients.keys)
         others = [life for life in sea.lives.values() if not life.owns(key)]
@@ -87,8 +122,8 @@ def who_is_cut_off_is_obeyed_no_more(seed: int) -> None:
             rest = [name for name in sea.names if name != owner.name]
             sea.network.partition([owner.name], rest)
         rival.grab(slot_of(key) >> UNIT_BITS)
-        busy(clients, rng.randint(5, 20))
-        if rng.random() < 0.7:
+        busy(clients, rng.randint(5, 30))
+        if rng.random() < 0.5:
             sea.heal()
     end_faults(sea)
     expect_all_well(clients)
@@ -139,6 +174,7 @@ def other_replicas(count: int, view: View) -> View:
 PEERS_WEATHER: list[Property] = [
     rivals_take_from_each_other,
     crowds_share_rounds,
+    disks_stand_still,
     who_is_cut_off_is_obeyed_no_more,
     owners_start_again_and_again,
     everybody_proposes,

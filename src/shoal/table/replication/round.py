@@ -44,6 +44,14 @@ class Round:
         """Changes that others are to keep."""
         return [group for each in self.batches for group in each.own]
 
+    def silent(self, me: Voter) -> list[Voter]:
+        """All others who have not answered."""
+        voters: dict[Voter, None] = {}
+        for old, new in self.needs:
+            voters |= dict.fromkeys((*new.voters, *(old.voters if old else ())))
+        voters.pop(me, None)
+        return [voter for voter in voters if voter not in self.acked]
+
     def rest(self, now: float, patience_s: float) -> None:
         """It is asked again later, each time; and when its clients' patience ends."""
         self.rest_s = min(2 * self.rest_s, LONGEST_RESEND_S)

@@ -20,6 +20,7 @@ from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding, Kind, decided
 from shoal.table.replication.round import RESEND_S, Round, asks
 from shoal.table.replication.seat import Seat
+from shoal.table.replication.trailing import Trailing
 
 # So many at once are sent again to one replica.
 RESENT_AT_ONCE = 32
@@ -30,8 +31,9 @@ PATIENCE_S = 5.0
 # Of two replicas half is enough, but both are waited for while both are there, so long.
 BOTH_S = 4.0
 
-# A replica that has not answered a safe batch by then has to be compared.
-LAG_S = 1.0
+# What has no majority by then is parted from what it shares a round with: later than
+# who is gone is noticed, and long before anybody's patience ends.
+LATE_S = 2.0
 
 UNKNOWN = "UNKNOWN the outcome: its replicas have not all answered; read it again"
 LOST = "UNKNOWN the outcome: another peer owns it now; read it again"
@@ -41,14 +43,14 @@ LINGER_S = 0.01
 
 
 class Rounds:
-    """All that are not safe yet, in order; and those that some have not answered."""
+    """All that are not safe yet, in order."""
 
     def __init__(self, seat: Seat, holdings: dict[int, Holding]) -> None:
         self._seat = seat
         self._table = seat.table
         self._holdings = holdings
         self._rounds: dict[int, Round] = {}
-        self._trailing: dict[int, Round] = {}
+        self._trailing = Trailing(seat, holdings)
         self._last: dict[int, int] = {}  # Of each unit.
         self._fresh: list[Batch] = []  # Not begun yet.
         self._unborn: dict[int, None] = {}  # Waited for, and not begun yet.
@@ -106,11 +108,11 @@ class Rounds:
         needs: dict[Kind, dict[int, Holding]] = {}
         for batch in batches:
             for unit in batch.units:
-                holding = self._holdings.get(unit)
-                if holding is None or not holding.serving:
-                    self._table.fail(batch, LOST)
-                else:
+                if self._serves(unit):
+                    holding = self._holdings[unit]
                     needs.setdefault(holding.kind, {})[unit] = holding
+                else:
+                    self._table.fail(batch, LOST)
         now, ticket = self._seat.now, batches[-1].ticket
         self._bear(batches)
         units = [unit for kind in needs.values() for unit in kind]
@@ -121,7 +123,7 @@ class Rounds:
         self._rounds[ticket] = self._ahead[round_.changes] = round_
         if round_.kept:
             round_.acked[self._seat.me] = None
-        asked = self._asked(round_)
+        asked = round_.silent(self._seat.me)
         few = self._few(round_, asked)
         self._send(round_, few or asked)
         self._look(round_)
@@ -151,7 +153,7 @@ class Rounds:
             if self._seat.now < round_.began + self.linger_s:
                 return
             del self._thrifty[ticket]
-            silent = self._asked(round_)
+            silent = round_.silent(self._seat.me)
             self._slow |= {each: None for each in silent if each in round_.few}
             self._send(round_, [each for each in silent if each not in round_.few])
 
@@ -163,14 +165,6 @@ class Rounds:
                 for each in self._rounds.values():
                     if batch.ticket in each.after:
                         each.after[batches[-1].ticket] = None
-
-    def _asked(self, round_: Round) -> list[Voter]:
-        """All who have not answered."""
-        voters: dict[Voter, None] = {}
-        for old, new in round_.needs:
-            voters |= dict.fromkeys((*new.voters, *(old.voters if old else ())))
-        voters.pop(self._seat.me, None)
-        return [voter for voter in voters if voter not in round_.acked]
 
     def _send(self, round_: Round, voters: Iterable[Voter]) -> None:
         """What is the same for several is made, and encoded, once."""
@@ -205,10 +199,7 @@ class Rounds:
         if accepted.start != self._seat.start:
             return
         self._slow.pop(voter, None)
-        if trailing := self._trailing.get(number):
-            trailing.acked[voter] = None
-            if not self._asked(trailing):
-                del self._trailing[number]
+        self._trailing.accepted(voter, number)
         if round_ := self._rounds.get(number):
             round_.acked[voter] = None
             self._look(round_)
@@ -284,8 +275,20 @@ class Rounds:
         self._thrifty.pop(ticket, None)
         for batch in round_.batches:
             self._table.settle(batch)
-        if round_.own and self._asked(round_):
-            self._trailing[ticket] = round_
+        self._trailing.add(round_)
+
+    def overdue(self) -> list[int]:
+        """The units of rounds that replicas of some of them do not answer."""
+        units: dict[int, None] = {}
+        for each in self._rounds.values():
+            late = self._seat.now > each.began + LATE_S
+            if late and not all(decided(kind, each.acked) for kind in each.needs):
+                units |= {unit: None for some in each.needs.values() for unit in some}
+        return [unit for unit in units if self._serves(unit)]
+
+    def _serves(self, unit: int) -> bool:
+        holding = self._holdings.get(unit)
+        return holding is not None and holding.serving
 
     # Changes of tenure
 
@@ -357,7 +360,7 @@ class Rounds:
                 continue
             round_.rest(now, PATIENCE_S)
             silent = []
-            for voter in self._asked(round_):
+            for voter in round_.silent(self._seat.me):
                 sent[voter] = sent.get(voter, 0) + 1
                 if sent[voter] <= RESENT_AT_ONCE and self._seat.sees(voter):
                     silent.append(voter)
@@ -365,7 +368,7 @@ class Rounds:
             self._look(round_)
             if now >= round_.began + PATIENCE_S and self._waited_for(round_):
                 self._fail(round_, UNKNOWN)
-        self._compare_late_ones()
+        self._trailing.tick()
 
     def _waited_for(self, round_: Round) -> bool:
         fates = [self._table.fate(each.ticket) for each in round_.batches]
@@ -374,15 +377,3 @@ class Rounds:
     def _fail(self, round_: Round, why: str) -> None:
         for batch in round_.batches:
             self._table.fail(batch, why)
-
-    def _compare_late_ones(self) -> None:
-        for ticket, round_ in list(self._trailing.items()):
-            if self._seat.now < round_.began + LAG_S:
-                continue
-            del self._trailing[ticket]
-            for kind, units in round_.needs.items():
-                late = [v for v in kind[1].voters if v not in round_.acked]
-                for unit in units:
-                    if holding := self._holdings.get(unit):
-                        for voter in late:
-                            holding.level.pop(voter, None)

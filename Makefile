@@ -8,7 +8,7 @@ demo: .setup/run
 	$(BIN)/shoal demo
 
 test: .setup/test
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n 3 --dist loadfile
 
 check: .setup/test
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy

@@ -2,6 +2,8 @@
 
 import time
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 from shoal.cli import which
 from shoal.cli.options import PLAIN, Options
@@ -37,13 +39,15 @@ def down(name: str | None = None, /, *, options: Options = PLAIN) -> None:
     show(
         [{"name": each.name, "address": each.address} for each in peers],
         as_json=options.json,
-        people=_print,
+        people=partial(_print, back=peers[0].directory if name else None),
     )
 
 
-def _print(stopped: list[dict[str, str]]) -> None:
+def _print(stopped: list[dict[str, str]], back: Path | None) -> None:
     for each in stopped:
         print(f"{each['name']} stopped")
+        if back:
+            print(f"  bring it back:  shoal up --listen {each['address']} --dir {back}")
 
 
 def _chosen(name: str | None) -> list[Running]:

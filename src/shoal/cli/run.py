@@ -115,6 +115,12 @@ async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
 
 async def _with_project(home: Home, plan: Plan) -> Plan:
     """With a network of our project to join, if we are of none and catalogs know it."""
+    if plan.project and not (plan.catalogs or plan.lan):
+        logging.warning(
+            "project %s: nobody is told of it; name a catalog in CATALOG_HOST, or with "
+            "--catalog, or add --lan",
+            plan.project,
+        )
     looks = plan.project and plan.catalogs and not (plan.join or plan.fixed)
     # Whom it would make up is not who a fixed group says: asked only who looks.
     if not looks or home.contacts() or home.membership(home.identity(plan.name)):

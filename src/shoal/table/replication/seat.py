@@ -21,6 +21,9 @@ MAX_VIEWS = 1000
 # Who has started has met the others by then, if they are there.
 MET_S = 3.0
 
+# No more replies wait for a disk that hangs: whoever misses one asks again.
+MAX_HELD = 2048
+
 Effect = Send[Said] | Cast[Said] | Meet | Emit[Fact]
 
 
@@ -115,10 +118,11 @@ class Seat:
 
     def reply(self, to: Voter, message: Message) -> None:
         """Say what rests on all that was changed so far."""
-        if unkept := self.table.unkept:
-            self._held.append((unkept, to, message))
-        else:
+        unkept = self.table.unkept
+        if not unkept:
             self.say(to, message)
+        elif len(self._held) < MAX_HELD:
+            self._held.append((unkept, to, message))
 
     def reply_to_peer(self, peer: PeerId, message: Message) -> None:
         """The same, to a peer whatever its log."""

@@ -3,12 +3,14 @@
 `python -m tests.conformance.catalog_campaign [--times N] [--seed N]`: prints a line an
 attack: how many, what was refused, how long the watching client waited, how much memory
 the catalog took. Ends with 1 if an answer was wrong, the memory beyond its limit, or an
-answer (but in a small share) took longer than a tenth of a second.
+answer (but in a small share) took longer than a tenth of a second, or than what is said
+below of two attacks.
 """
 
 import argparse
 import asyncio
 import json
+import math
 import resource
 import socket
 import sys
@@ -28,6 +30,11 @@ from tests.end_to_end.cluster import Cluster, wait_until
 
 MAX_ANONYMOUS_BYTES = 200 << 20
 MAX_WAIT_MS = 100.0
+
+# A thousand who ask for everything within a third of a second fill the system's own
+# queue, in which whoever comes then waits behind them; forty who look back and search
+# ten thousand long records share the processor with whoever has to search them too.
+MAX_WAITS_MS = {"slow_readers": 500.0, "questions": 250.0}
 
 # Records that are there all the time.
 STEADY = 200
@@ -280,14 +287,15 @@ def _play(
         f"of {len(seen.times_s)}; {seen.anonymous_bytes >> 20} MiB",
         flush=True,
     )
-    return failed + [f"{name}: {why}" for why in _faults(seen, in_time=in_time)]
+    wait_ms = MAX_WAITS_MS.get(name, MAX_WAIT_MS) if in_time else math.inf
+    return failed + [f"{name}: {why}" for why in _faults(seen, wait_ms)]
 
 
-def _faults(seen: Seen, *, in_time: bool) -> list[str]:
+def _faults(seen: Seen, wait_ms: float) -> list[str]:
     found = seen.wrong[:3]
     if seen.anonymous_bytes > MAX_ANONYMOUS_BYTES:
         found.append(f"it took {seen.anonymous_bytes >> 20} MiB")
-    if in_time and seen.quantile_ms(1) > MAX_WAIT_MS:
+    if seen.quantile_ms(1) > wait_ms:
         found.append(f"an answer took {seen.quantile_ms(1):.0f} ms")
     return found
 

@@ -19,6 +19,7 @@ from shoal.catalog.messages import (
     MAX_UPDATE_BYTES,
     Forgotten,
     Heard,
+    said,
 )
 from shoal.catalog.protocol import FEW, Catalog, Effects
 from shoal.catalog.updates import decode
@@ -349,3 +350,15 @@ def test_any_bytes_are_a_record_or_malformed(data: bytes, squeeze: bool) -> None
         [entry] = catalog.in_order()
         assert json.loads(entry.text) == entry.fields
         assert b"\\u0000" not in entry.text.replace(b"\\\\", b"")
+
+
+@given(st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=5))
+def test_what_a_record_says_is_found_in_its_text(told: dict[str, str]) -> None:
+    """Who asks for a string passes over what lacks it, and over nothing else."""
+    catalog = Catalog(NOW)
+    with suppress(MalformedMessage):
+        catalog.offer(fields(**told), HERE, None, NOW)
+    for entry in catalog.in_order():
+        has = {k: v for k, v in entry.fields.items() if isinstance(v, str)}
+        assert entry.may_say([said(*each) for each in has.items()])
+        assert not entry.may_say([said("type", "hashtabl")])

@@ -147,6 +147,20 @@ def test_the_types_that_can_be_meant(text: str, types: list[str] | None) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "strings"),
+    [
+        ('owner=="a"', [("owner", "a")]),
+        ('"a"==owner and cpus>4 and (b=="c" and true)', [("b", "c"), ("owner", "a")]),
+        ('owner=="a" or b=="c"', []),
+        ('not owner=="a"', []),
+        ('owner==1 and b!="c" and d[0]=="e"', []),
+    ],
+)
+def test_the_strings_that_a_record_must_have(text: str, strings: list[Any]) -> None:
+    assert sorted(Filter(text).strings) == strings
+
+
+@pytest.mark.parametrize(
     ("text", "readings"),
     [
         ("a or b and c", ["(a or b) and c", "a or (b and c)"]),

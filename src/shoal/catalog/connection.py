@@ -28,7 +28,7 @@ PIECE_BYTES = 64 << 10
 MAX_UNFINISHED_BYTES = 16 << 20
 
 # Answers that readers have not taken yet: one of all that a catalog holds.
-MAX_UNSENT_BYTES = 40 << 20
+MAX_UNSENT_BYTES = 36 << 20
 
 # A path, who asks, and the tag of what they have of it already.
 Reply = Callable[[str, str, str], Answer | Awaitable[Answer]]

@@ -34,7 +34,7 @@ ELEMENTS_ADDED = 8
 # More than twice as many as a genuine catalog; and the memory of a small machine,
 # whatever they hold.
 MAX_RECORDS = 25_000
-MAX_TABLE_BYTES = 40 << 20
+MAX_TABLE_BYTES = 36 << 20
 
 # What Python needs for a record beside its bytes: itself, its key, its places.
 RECORD_BYTES = 1000
@@ -52,7 +52,7 @@ SLACK, SLACK_S = 1.05, 60.0
 
 # Records are kept as Python has them too, ready for filters, while there is room: a
 # value takes a hundred bytes beside its letters. Five thousand usual ones take ten MB.
-MAX_READY_BYTES = 16 << 20
+MAX_READY_BYTES = 8 << 20
 VALUE_BYTES = 100
 
 Fields = dict[str, Any]
@@ -121,6 +121,14 @@ class Entry(Struct, gc=False):
         """The record as a JSON object, compact."""
         return b"%b%d%b" % (self.before, self.heard, self.after)
 
+    def may_say(self, parts: list[bytes]) -> bool:
+        """Does its text have these parts, as `said` makes them?"""
+        after, before = self.after, self.before
+        for each in parts:  # noqa: SIM110 - so often that a generator costs too much.
+            if each not in after and each not in before:
+                return False
+        return True
+
     @property
     def fields(self) -> Fields:
         """The record as filters want it."""
@@ -137,6 +145,11 @@ class Entry(Struct, gc=False):
         if size <= room_bytes:
             self.fields_ready, self.ready_bytes = _decode(self.text), size
         return self.ready_bytes
+
+
+def said(name: str, value: str) -> bytes:
+    """What stands in the text of every record that has this string for that name."""
+    return b"%b:%b" % (_encode(name), _encode(value))
 
 
 class Heard(Struct, frozen=True):

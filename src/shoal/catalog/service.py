@@ -31,7 +31,7 @@ from shoal.catalog.connection import PIECE_BYTES, Question, Room, Update
 from shoal.catalog.history import History
 from shoal.catalog.hosts import Hosts
 from shoal.catalog.intake import Intake
-from shoal.catalog.messages import LIFETIME_S, Change, Entry
+from shoal.catalog.messages import LIFETIME_S, Change, Entry, said
 from shoal.catalog.page.detail import detail
 from shoal.catalog.page.files import parts
 from shoal.catalog.page.frame import Moment
@@ -66,6 +66,9 @@ LETTER_S = 4e-6
 
 # Records let go, and taken up at the start, at a time: two milliseconds.
 ENDED_AT_ONCE = LOADED_AT_ONCE = 200
+
+# Records that are passed over at a time, by a text that they lack.
+PASSED_AT_ONCE = 64
 
 # How late a record may be let go that nobody asks for.
 TICK_S = 0.5
@@ -338,10 +341,15 @@ class CatalogService:
 
     def _meant(self, meant: Filter, entries: Sequence[Entry]) -> Work[list[Entry]]:
         found = []
-        for entry in entries:
-            if meant.means(self.catalog.fields_of(entry)):
-                found.append(entry)
-            yield
+        # To look for a text is quicker by far than to take it apart.
+        parts = [said(*each) for each in meant.strings]
+        for n, entry in enumerate(entries):
+            if entry.may_say(parts):
+                if meant.means(self.catalog.fields_of(entry)):
+                    found.append(entry)
+                yield
+            elif n % PASSED_AT_ONCE == 0:
+                yield
         return found
 
     def _shaped(self, shape: Shape, entries: Sequence[Entry]) -> Work[Answer]:

@@ -10,7 +10,7 @@ from shoal.catalog.words import plain, size
 MAX_CELL = 80
 
 # A record whose text is longer is searched without keeping its words in small letters.
-MAX_WORDS = 4096
+MAX_WORDS = 1024
 
 
 # Beyond it a number is written with its exponent.

@@ -31,6 +31,7 @@ class Filter:
         self._work = 0
         self._evaluate = self._make(expression)
         self.types = types_of(expression)
+        self.strings = strings_of(expression)
 
     def means(self, record: Record) -> bool:
         """Does it come to true? A number, or a string, is not true."""
@@ -246,3 +247,15 @@ def types_of(node: Expression) -> frozenset[str] | None:
             sure = [found for found in each_one if found is not None]
             return frozenset().union(*sure) if len(sure) == len(each_one) else None
     return None
+
+
+def strings_of(node: Expression) -> frozenset[tuple[str, str]]:
+    """Names, and the strings that a meant record has for them, as far as is clear."""
+    match node:
+        case ex.Binary("==", ex.Name(name), ex.Constant(str(value))):
+            return frozenset([(name, value)])
+        case ex.Binary("==", ex.Constant(str(value)), ex.Name(name)):
+            return frozenset([(name, value)])
+        case ex.Junction("and", operands):
+            return frozenset[tuple[str, str]]().union(*map(strings_of, operands))
+    return frozenset()

@@ -68,7 +68,7 @@ ARROWS = {
         *("web", "core", "errors", "version"),
         *("members.service", "table.service", "flow.service"),
         "catalog.service",
-        "table.replication.standing",
+        *("table.replication.standing", "table.replication.round"),
     },
     "settings": {"core", "members.settings", "table.messages"},
     "client": {"client", "core", "errors"},

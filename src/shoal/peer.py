@@ -324,7 +324,7 @@ class Peer:
         if self.catalogs.service:
             self.metrics.measure_catalog(self.catalogs.service.figures())
         if self.sharing:
-            self.metrics.measure_sharing(self.sharing.standing)
+            self.metrics.measure_sharing(self.sharing.standing, self.sharing.pace)
         self.metrics.measure(
             self.members(),
             links=len(self.links.connected()),

@@ -22,6 +22,7 @@ from shoal.table.replication.facts import (
     Viewed,
 )
 from shoal.table.replication.owners import Owners
+from shoal.table.replication.round import Pace
 from shoal.table.replication.service import TOPIC, Replication
 from shoal.table.replication.standing import Standing, lacking
 from shoal.table.replication.views import peer_of
@@ -98,6 +99,11 @@ class Sharing:
     def standing(self) -> Standing:
         """How this peer stands."""
         return self.replication.standing()
+
+    @property
+    def pace(self) -> Pace:
+        """How quickly others answer for what is ours."""
+        return self.replication.replica.owner.rounds.pace
 
     def status(self) -> dict[str, Any]:
         """The same, as `shoal status` shows it."""

@@ -207,6 +207,8 @@ def test_status_and_figures_tell_of_the_table(user: Cluster) -> None:
     figures = page(nodes[0], "metrics")
     assert "shoal_table_view_majority 1.0" in figures
     assert re.search(r"^shoal_table_units_owned [1-9]", figures, re.MULTILINE)
+    assert re.search(r"^shoal_table_rounds_total [1-9]", figures, re.MULTILINE)
+    assert "shoal_table_batches_unknown_total 0.0" in figures
     wait_until(lambda: ready(nodes[0]), SOON_S, "the table to be opened")
 
 

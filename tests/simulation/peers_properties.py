@@ -9,7 +9,7 @@ from shoal.sim.models import Register
 from shoal.table.messages import UNIT_BITS
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
-from tests.simulation.peers import Sea
+from tests.simulation.peers import UNITS, Sea
 from tests.simulation.peers_clients import PATIENCE_S, Clients
 from tests.simulation.properties import Property
 
@@ -148,8 +148,10 @@ def may_be_wiped(sea: Sea, name: PeerId) -> bool:
     views = [each.seat.views[-1] for each in replicas]
     calm = all(view == views[0] and len(view.members) >= 3 for view in views)
     going = any(each.roll.leaving and each.roll.member for each in replicas)
-    moving = any(each.old for life in sea.lives.values() for each in life.holdings)
-    return calm and not going and not moving
+    held = [each for life in sea.lives.values() for each in life.holdings]
+    # What nobody owns may be moving still, from fewer than three.
+    owned = {each.unit for each in held if each.state == "open" and not each.old}
+    return calm and not going and len(owned) == len(held) == UNITS
 
 
 def rng_keys(seed: int) -> int:

@@ -43,9 +43,12 @@ def test_totals_are_counters_and_nothing_else_is() -> None:
         "shoal_flow_moved_bytes_total",
         "shoal_flow_received_bytes_total",
         "shoal_flow_steps_ended_total",
+        "shoal_table_batches_unknown_total",
         "shoal_table_commits_total",
         "shoal_table_keys_moved_total",
         "shoal_table_requests_total",
+        "shoal_table_rounds_seconds_total",
+        "shoal_table_rounds_total",
     }
 
 

@@ -90,6 +90,7 @@ def test_what_was_passed_on_fails_with_what_it_was_passed_to() -> None:
     scene.lose(KEY)
     assert scene.table.fate(batch.ticket) == LOST
     assert scene.table.fate(first) == LOST
+    assert scene.rounds.pace.unknown == 2
 
 
 def test_what_comes_meanwhile_goes_together() -> None:
@@ -108,6 +109,7 @@ def test_what_comes_meanwhile_goes_together() -> None:
     assert scene.table.fate(last) is None
     scene.answer(THIRD, last)
     assert scene.table.fate(last - 1) == scene.table.fate(last) == ""
+    assert scene.rounds.pace.rounds == 2
 
 
 def test_a_slow_round_holds_the_next_up_for_a_moment_only() -> None:

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from shoal.catalog.service import CatalogFigures
 from shoal.flow.service import FlowFigures, State
 from shoal.members.service import MemberRecord
+from shoal.table.replication.round import Pace
 from shoal.table.replication.standing import Standing
 from shoal.table.service import TableFigures
 from shoal.version import VERSION
@@ -65,8 +66,17 @@ class Metrics:
         self._keys_moved = self._total(
             "table_keys_moved", "Keys received as units moved or were mended."
         )
+        self._rounds = self._total(
+            "table_rounds", "Rounds that enough replicas have answered."
+        )
+        self._rounds_s = self._total(
+            "table_rounds_seconds", "How long those took, in all."
+        )
+        self._unknown = self._total(
+            "table_batches_unknown", "Batches whose outcome nobody could be told."
+        )
 
-    def measure_sharing(self, standing: Standing) -> None:
+    def measure_sharing(self, standing: Standing, pace: Pace) -> None:
         """Take the figures of the table that all share as they are now."""
         self._view.set(standing.view)
         self._voters.set(len(standing.members))
@@ -75,6 +85,9 @@ class Metrics:
         self._unwhole.set(standing.unwhole)
         self._moving.set(standing.moving)
         self._keys_moved.count = standing.keys_moved
+        self._rounds.count = pace.rounds
+        self._rounds_s.count = pace.seconds
+        self._unknown.count = pace.unknown
 
     def _make_flow(self) -> None:
         self._jobs = self._total(
@@ -163,7 +176,7 @@ class _Total(Collector):
         self._name = name  # Without the `_total` that is shown.
         self._text = text
         self._label = label
-        self.count = 0
+        self.count: float = 0
         self.counts: Mapping[str, int] = {}  # Instead, if there is a label.
 
     def collect(self) -> Iterator[CounterMetricFamily]:

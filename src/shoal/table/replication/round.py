@@ -12,6 +12,15 @@ RESEND_S = 0.3
 LONGEST_RESEND_S = 2.0
 
 
+@dataclass(slots=True)
+class Pace:
+    """How rounds have gone since the start."""
+
+    rounds: int = 0  # That came to be safe,
+    seconds: float = 0.0  # and how long that took, in all.
+    unknown: int = 0  # Batches whose outcome nobody could be told.
+
+
 @dataclass(slots=True, eq=False)
 class Round:
     """Batches that others are asked to keep."""

@@ -18,7 +18,7 @@ from shoal.table.ledger import SHARED_BATCH_BYTES
 from shoal.table.messages import UNIT_BITS, Entry, Voter
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding, Kind, decided
-from shoal.table.replication.round import RESEND_S, Round, asks
+from shoal.table.replication.round import RESEND_S, Pace, Round, asks
 from shoal.table.replication.seat import Seat
 from shoal.table.replication.trailing import Trailing
 
@@ -59,6 +59,7 @@ class Rounds:
         self._thrifty: dict[int, Round] = {}  # Not all were asked.
         self._slow: dict[Voter, None] = {}  # Who let us wait.
         self.linger_s = LINGER_S
+        self.pace = Pace()
 
     def touching(self, unit: int) -> bool:
         """Is any under way for that unit?"""
@@ -273,6 +274,8 @@ class Rounds:
         ticket = round_.ticket
         del self._rounds[ticket]
         self._thrifty.pop(ticket, None)
+        self.pace.rounds += 1
+        self.pace.seconds += self._seat.now - round_.began
         for batch in round_.batches:
             self._table.settle(batch)
         self._trailing.add(round_)
@@ -375,5 +378,6 @@ class Rounds:
         return round_.ticket in self._rounds and None in fates
 
     def _fail(self, round_: Round, why: str) -> None:
+        self.pace.unknown += len(round_.batches)
         for batch in round_.batches:
             self._table.fail(batch, why)

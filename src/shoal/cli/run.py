@@ -80,13 +80,21 @@ class _Teller:
 def print_up(facts: dict[str, Any], *, stays: bool) -> None:
     """Say where a peer is and what to do with it; `stays` if it has this terminal."""
     print(
-        f"peer {facts['name']} is up at {facts['address']}\n"
+        f"{where(facts)}\n"
         f"  network {facts['network']}, profile {facts['profile']}, "
         f"state in {facts['directory']}\n"
         f"{_how_to_join(facts)}"
         f"  stop it:  {'Ctrl-C, or: ' if stays else ''}shoal down {facts['name']}",
         flush=True,
     )
+
+
+def where(facts: dict[str, Any]) -> str:
+    """Where a peer listens, and its catalog if it has one."""
+    also = (
+        f", its catalog on port {port}" if (port := facts.get("catalog_port")) else ""
+    )
+    return f"peer {facts['name']} is up at {facts['address']}{also}"
 
 
 def _how_to_join(facts: dict[str, Any]) -> str:
@@ -115,12 +123,6 @@ async def _serve(plan: Plan, tell: _Teller, *, quiet: bool) -> None:
 
 async def _with_project(home: Home, plan: Plan) -> Plan:
     """With a network of our project to join, if we are of none and catalogs know it."""
-    if plan.project and not (plan.catalogs or plan.lan):
-        logging.warning(
-            "project %s: nobody is told of it; name a catalog in CATALOG_HOST, or with "
-            "--catalog, or add --lan",
-            plan.project,
-        )
     looks = plan.project and plan.catalogs and not (plan.join or plan.fixed)
     # Whom it would make up is not who a fixed group says: asked only who looks.
     if not looks or home.contacts() or home.membership(home.identity(plan.name)):

@@ -18,7 +18,7 @@ from typing import Any
 from shoal.cli.footprint import Footprint
 from shoal.cli.options import Options
 from shoal.cli.plan import Plan
-from shoal.cli.run import print_up
+from shoal.cli.run import print_up, where
 from shoal.core.hello import SECRET_BYTES
 from shoal.errors import (
     DirectoryDamaged,
@@ -242,7 +242,7 @@ def _print_all(
         print_up(told[0], stays=stays)
         return
     for each in told:
-        print(f"peer {each['name']} is up at {each['address']}")
+        print(where(each))
     print(
         f"  network {told[0]['network']}, profile {told[0]['profile']}, "
         f"state in {Path(told[0]['directory']).parent}\n"

@@ -1,6 +1,7 @@
 """shoal up, shoal join: start peers."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -166,10 +167,21 @@ def up(
 
 
 def _run_here(plan: Plan, ready_fd: int | None, options: Options) -> int:
+    if ready_fd is None:
+        _warn_of_a_project_unheard(plan)
     check_alone(plan.directory)
     from shoal.cli.run import run_one
 
     return run_one(plan, ready_fd, as_json=options.json)
+
+
+def _warn_of_a_project_unheard(plan: Plan) -> None:
+    if plan.project and not (plan.catalogs or plan.lan):
+        print(
+            f"shoal: project {plan.project}: nobody is told of it; name a catalog in "
+            "CATALOG_HOST or with --catalog, or add --lan",
+            file=sys.stderr,
+        )
 
 
 def per_two_processors() -> int:
@@ -180,6 +192,7 @@ def per_two_processors() -> int:
 def _run_many(
     plan: Plan, peers: int | Literal["auto"], *, detach: bool, options: Options
 ) -> int:
+    _warn_of_a_project_unheard(plan)
     if peers == "auto":
         peers = per_two_processors()
         plan = plan if peers == 1 else plan.behind_one_port()

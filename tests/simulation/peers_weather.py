@@ -80,12 +80,10 @@ def disks_stand_still(seed: int) -> None:
     busy(clients, 20)
     sea.run(PATIENCE_S)
     sea.hung = dict.fromkeys(rng.sample(sea.names, 2))
-    busy(clients, 100)
+    ask_at_once(clients, 60)
     sea.run(PATIENCE_S)
     first = len(clients.history)
-    for _ in range(60):
-        clients.act(rng.randrange(1000))
-        sea.run(rng.uniform(0, 0.1))
+    ask_at_once(clients, 60)
     sea.run(PATIENCE_S)
     for asked in clients.history[first:]:
         assert isinstance(asked.key, bytes)
@@ -94,6 +92,13 @@ def disks_stand_still(seed: int) -> None:
     sea.hung = {}
     end_faults(sea)
     expect_all_well(clients)
+
+
+def ask_at_once(clients: Clients, acts: int) -> None:
+    """Nobody waits for what others have asked."""
+    for client in range(acts):
+        clients.act(len(clients.history) + client)
+        clients.sea.run(clients.rng.uniform(0, 0.1))
 
 
 def majority_hangs(sea: Sea, key: bytes) -> bool:

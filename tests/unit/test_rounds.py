@@ -1,5 +1,7 @@
 """Rounds: what goes together, who is asked, and who waits for whom."""
 
+from collections.abc import Iterator
+from itertools import count
 from random import Random
 
 from shoal.core.machine import PeerId, Send
@@ -7,7 +9,7 @@ from shoal.table.messages import Ballot, Member, View, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding
-from shoal.table.replication.rounds import LINGER_S, LOST, PATIENCE_S, Rounds
+from shoal.table.replication.rounds import LATE_S, LINGER_S, LOST, PATIENCE_S, Rounds
 from shoal.table.replication.seat import Seat
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
@@ -38,6 +40,13 @@ class Scene:
         new = self.seat.new(unit)
         self._holdings[unit] = Holding(unit, ballot, None, new, state="open")
         self.table.open(unit, ballot)
+
+    def replicas(self, key: bytes) -> set[Voter]:
+        return set(self.seat.new(slot_of(key) >> 4).voters)
+
+    def ours(self) -> Iterator[bytes]:
+        """Some whose first replica we are, or another."""
+        return (k for n in count() if ME in self.replicas(k := b"%d" % n))
 
     def lose(self, key: bytes) -> None:
         del self._holdings[slot_of(key) >> 4]
@@ -91,6 +100,37 @@ def test_what_was_passed_on_fails_with_what_it_was_passed_to() -> None:
     assert scene.table.fate(batch.ticket) == LOST
     assert scene.table.fate(first) == LOST
     assert scene.rounds.pace.unknown == 2
+
+
+def test_what_has_a_majority_is_parted_from_what_has_none() -> None:
+    """Two are silent who keep the one unit and not the other; and rounds follow."""
+    scene = Scene(ME, *(Voter(f"p{n}~1") for n in range(4)))
+    key = next(scene.ours())
+    there = scene.replicas(key)
+    other = next(k for k in scene.ours() if not scene.replicas(k) & there - {ME})
+    scene.own(key, 1)
+    scene.own(other, 1)
+    scene.put(key)
+    first = scene.put(other)
+    scene.rounds.begin()
+    second = scene.put(key)
+    scene.rounds.begin()
+    scene.keep()
+    for number in (first, second):
+        for voter in there:
+            scene.answer(voter, number)
+    assert scene.table.fate(first) is scene.table.fate(second) is None
+    scene.seat.now = LATE_S + 1
+    assert set(scene.rounds.overdue()) == {slot_of(k) >> 4 for k in (key, other)}
+    scene.own(key, 2)
+    scene.rounds.resume(slot_of(key) >> 4)
+    again = scene.put(key)
+    scene.rounds.begin()
+    scene.keep()
+    for voter in there:
+        scene.answer(voter, again)
+    assert scene.table.fate(again) == scene.table.fate(second) == ""
+    assert scene.table.fate(first) is None
 
 
 def test_what_comes_meanwhile_goes_together() -> None:

@@ -28,7 +28,9 @@ class Round:
     ticket: int  # The last of its batches.
     batches: list[Batch]
     needs: dict[Kind, dict[int, Holding]]
-    after: dict[int, None]  # Batches before it that must be safe.
+    # Batches before it that must be safe: by the units that both touch, or those that
+    # what it was to do was passed on to, which are waited for in any case.
+    after: dict[int, dict[int, None] | None]
     began: float
     resend_at: float
     rest_s: float = RESEND_S
@@ -77,6 +79,19 @@ class Round:
                     del self.needs[kind]
                 return holding
         return None
+
+    def pass_on(self, unit: int, ticket: int) -> None:
+        """What it was to do about that unit, another batch does: it has dropped it.
+
+        So have all before it. Those that touch nothing else of it are not waited for.
+        """
+        self.passed_on[unit] = None
+        for earlier, units in list(self.after.items()):
+            if units is not None:
+                units.pop(unit, None)
+                if not units:
+                    del self.after[earlier]
+        self.after[ticket] = None
 
     def shares(self, kinds: tuple[Kind, ...]) -> list[say.Share]:
         """What those are asked who keep units of these kinds."""

@@ -63,7 +63,8 @@ class Rounds:
 
     def touching(self, unit: int) -> bool:
         """Is any under way for that unit?"""
-        return self._last.get(unit) in self._rounds
+        last = self._last.get(unit)
+        return last in self._rounds or last in self._unborn
 
     # Beginning
 
@@ -117,10 +118,9 @@ class Rounds:
         now, ticket = self._seat.now, batches[-1].ticket
         self._bear(batches)
         units = [unit for kind in needs.values() for unit in kind]
-        after = {self._last[unit]: None for unit in units if unit in self._last}
-        earlier = {each: None for each in after if each in self._rounds}
+        after = self._touched_last(units)
         self._last.update(dict.fromkeys(units, ticket))
-        round_ = Round(ticket, batches, needs, earlier, now, now + RESEND_S)
+        round_ = Round(ticket, batches, needs, {**after}, now, now + RESEND_S)
         self._rounds[ticket] = self._ahead[round_.changes] = round_
         if round_.kept:
             round_.acked[self._seat.me] = None
@@ -131,6 +131,14 @@ class Rounds:
         if 0 < len(few) < len(asked) and ticket in self._rounds:
             round_.few = few
             self._thrifty[ticket] = round_
+
+    def _touched_last(self, units: list[int]) -> dict[int, dict[int, None]]:
+        """The rounds under way that touched these last; and which of them."""
+        found: dict[int, dict[int, None]] = {}
+        for unit in units:
+            if (last := self._last.get(unit)) in self._rounds:
+                found.setdefault(last, {})[unit] = None
+        return found
 
     def _few(self, round_: Round, asked: list[Voter]) -> list[Voter]:
         """So many of them as suffice for what only reads: others are spared it."""
@@ -313,10 +321,11 @@ class Rounds:
                 table.bury(key)
         if waiting:
             table.read(unit)
+            self._last[unit] = table.ticket  # It says all again that was before it.
             self._unborn[table.ticket] = None
         for round_ in waiting:
-            round_.passed_on[unit] = None
-            round_.after[table.ticket] = None
+            round_.pass_on(unit, table.ticket)
+        for round_ in waiting:
             self._look(round_)
 
     def lose(self, unit: int) -> None:

@@ -9,7 +9,8 @@ from shoal.table.messages import Ballot, Member, View, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding
-from shoal.table.replication.rounds import LATE_S, LINGER_S, LOST, PATIENCE_S, Rounds
+from shoal.table.replication.overdue import LATE_S
+from shoal.table.replication.rounds import LINGER_S, LOST, PATIENCE_S, Rounds
 from shoal.table.replication.seat import Seat
 from shoal.table.replication.views import peer_of
 from shoal.table.slots import slot_of
@@ -131,6 +132,36 @@ def test_what_has_a_majority_is_parted_from_what_has_none() -> None:
         scene.answer(voter, again)
     assert scene.table.fate(again) == scene.table.fate(second) == ""
     assert scene.table.fate(first) is None
+
+
+def test_what_comes_after_a_round_without_a_majority_is_overdue_too() -> None:
+    """It has its own, by those who confirm what they read."""
+    scene = Scene(ME, *(Voter(f"p{n}~1") for n in range(4)))
+    key = next(scene.ours())
+    there = scene.replicas(key)
+    other = next(k for k in scene.ours() if not scene.replicas(k) & there - {ME})
+    for each in (key, other):
+        scene.own(each, 1)
+    scene.put(other)
+    scene.rounds.begin()
+    scene.table.find(other)
+    both = scene.put(key)
+    scene.rounds.begin()
+    scene.keep()
+    for voter in there | scene.replicas(other):
+        scene.answer(voter, both)
+    assert scene.table.fate(both) is None
+    scene.seat.now = LATE_S + 1
+    assert set(scene.rounds.overdue()) == {slot_of(k) >> 4 for k in (key, other)}
+    assert scene.rounds.overdue() == []  # Not so soon again.
+    scene.lose(other)
+    scene.rounds.begin()
+    after = scene.put(key)
+    scene.rounds.begin()
+    scene.keep()
+    for voter in there:
+        scene.answer(voter, after)
+    assert scene.table.fate(after) == ""
 
 
 def test_what_comes_meanwhile_goes_together() -> None:

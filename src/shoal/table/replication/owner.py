@@ -324,9 +324,9 @@ class Owner:
             if holding.sealing:
                 self.ask_seal(holding)
         self._prepare(each for each in silent if each.state == "asking")
+        self.rounds.tick()
         # A tenure anew parts what has a majority from what it shared a round with.
         self.claim(self.rounds.overdue())
-        self.rounds.tick()
         self.giver.go_on()
 
     def look_around(self) -> None:

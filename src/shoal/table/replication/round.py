@@ -86,12 +86,16 @@ class Round:
         So have all before it. Those that touch nothing else of it are not waited for.
         """
         self.passed_on[unit] = None
+        self.part(unit)
+        self.after[ticket] = None
+
+    def part(self, unit: int) -> None:
+        """It comes after no other by that unit any more."""
         for earlier, units in list(self.after.items()):
             if units is not None:
                 units.pop(unit, None)
                 if not units:
                     del self.after[earlier]
-        self.after[ticket] = None
 
     def shares(self, kinds: tuple[Kind, ...]) -> list[say.Share]:
         """What those are asked who keep units of these kinds."""

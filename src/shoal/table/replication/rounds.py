@@ -18,6 +18,7 @@ from shoal.table.ledger import SHARED_BATCH_BYTES
 from shoal.table.messages import UNIT_BITS, Entry, Voter
 from shoal.table.replication import messages as say
 from shoal.table.replication.holdings import Holding, Kind, decided
+from shoal.table.replication.overdue import Overdue
 from shoal.table.replication.round import RESEND_S, Pace, Round, asks
 from shoal.table.replication.seat import Seat
 from shoal.table.replication.trailing import Trailing
@@ -30,10 +31,6 @@ PATIENCE_S = 5.0
 
 # Of two replicas half is enough, but both are waited for while both are there, so long.
 BOTH_S = 4.0
-
-# What has no majority by then is parted from what it shares a round with: later than
-# who is gone is noticed, and long before anybody's patience ends.
-LATE_S = 2.0
 
 UNKNOWN = "UNKNOWN the outcome: its replicas have not all answered; read it again"
 LOST = "UNKNOWN the outcome: another peer owns it now; read it again"
@@ -51,6 +48,7 @@ class Rounds:
         self._holdings = holdings
         self._rounds: dict[int, Round] = {}
         self._trailing = Trailing(seat, holdings)
+        self._overdue = Overdue(holdings)
         self._last: dict[int, int] = {}  # Of each unit.
         self._fresh: list[Batch] = []  # Not begun yet.
         self._unborn: dict[int, None] = {}  # Waited for, and not begun yet.
@@ -114,7 +112,7 @@ class Rounds:
                     holding = self._holdings[unit]
                     needs.setdefault(holding.kind, {})[unit] = holding
                 else:
-                    self._table.fail(batch, LOST)
+                    self._give_up(batch, LOST)
         now, ticket = self._seat.now, batches[-1].ticket
         self._bear(batches)
         units = [unit for kind in needs.values() for unit in kind]
@@ -284,18 +282,14 @@ class Rounds:
         self._thrifty.pop(ticket, None)
         self.pace.rounds += 1
         self.pace.seconds += self._seat.now - round_.began
+        self._overdue.settled(round_)
         for batch in round_.batches:
             self._table.settle(batch)
         self._trailing.add(round_)
 
     def overdue(self) -> list[int]:
-        """The units of rounds that replicas of some of them do not answer."""
-        units: dict[int, None] = {}
-        for each in self._rounds.values():
-            late = self._seat.now > each.began + LATE_S
-            if late and not all(decided(kind, each.acked) for kind in each.needs):
-                units |= {unit: None for some in each.needs.values() for unit in some}
-        return [unit for unit in units if self._serves(unit)]
+        """Units to be asked for anew, lest they wait for what has no majority."""
+        return self._overdue.units(self._rounds.values(), self._seat.now)
 
     def _serves(self, unit: int) -> bool:
         holding = self._holdings.get(unit)
@@ -330,10 +324,14 @@ class Rounds:
 
     def lose(self, unit: int) -> None:
         """Somebody else owns it: nobody knows what became of what is under way."""
-        for round_ in list(self._rounds.values()):
+        lost = list[Round]()
+        for round_ in self._rounds.values():
             if round_.drop(unit) or unit in round_.passed_on:
-                self._fail(round_, LOST)
-                self._look(round_)
+                round_.part(unit)
+                lost.append(round_)
+        for round_ in lost:
+            self._fail(round_, LOST)
+            self._look(round_)
 
     def void(self) -> None:
         """Our disk has refused batches: they are nobody's any more."""
@@ -387,6 +385,9 @@ class Rounds:
         return round_.ticket in self._rounds and None in fates
 
     def _fail(self, round_: Round, why: str) -> None:
-        self.pace.unknown += len(round_.batches)
         for batch in round_.batches:
-            self._table.fail(batch, why)
+            self._give_up(batch, why)
+
+    def _give_up(self, batch: Batch, why: str) -> None:
+        self.pace.unknown += self._table.fate(batch.ticket) is None
+        self._table.fail(batch, why)

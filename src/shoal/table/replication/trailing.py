@@ -42,6 +42,8 @@ class Trailing:
             for kind, units in round_.needs.items():
                 late = [v for v in kind[1].voters if v not in round_.acked]
                 for unit in units:
-                    if holding := self._holdings.get(unit):
+                    holding = self._holdings.get(unit)
+                    while holding:  # One that is asked for anew goes by the former.
                         for voter in late:
                             holding.level.pop(voter, None)
+                        holding = holding.former

@@ -1,5 +1,6 @@
 """From up to down: what a network of five says of itself, and what it leaves behind."""
 
+import os
 import signal
 import socket
 import stat
@@ -48,8 +49,10 @@ def assert_nothing_remains(nodes: list[Node]) -> None:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many neighbouring ports that are free now."""
-    for first in range(21000, 31000, 50):
+    """The first of so many neighbouring ports that are free, and no other test's."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    begin = 11_000 + worker % 3 * 3000
+    for first in range(begin, begin + 3000, 50):
         ports = range(first, first + count)
         nodes = [Node("", _at(port), "", 0, Path()) for port in ports]
         if all(map(is_free, nodes)):

@@ -1,5 +1,6 @@
 """shoal down."""
 
+import shlex
 import time
 from contextlib import suppress
 from functools import partial
@@ -47,7 +48,8 @@ def _print(stopped: list[dict[str, str]], back: Path | None) -> None:
     for each in stopped:
         print(f"{each['name']} stopped")
         if back:
-            print(f"  bring it back:  shoal up --listen {each['address']} --dir {back}")
+            again = f"shoal up --dir {shlex.quote(str(back))}"
+            print(f"  bring it back, with the options it had:  {again}")
 
 
 def _chosen(name: str | None) -> list[Running]:

@@ -34,6 +34,9 @@ LOG_BYTES = 5_000_000
 FIND_S = 6.0
 MAX_CONTACTS = 8
 
+# So many who can be dialled are asked whether they are peers at all.
+MAX_FOUND = 64
+
 
 def run_one(plan: Plan, ready_fd: int | None, *, as_json: bool) -> int:
     """Run the peer; the exit code. `ready_fd` is where a parent waits for news."""
@@ -142,14 +145,14 @@ async def _peers_among(
 ) -> tuple[Address, ...]:
     """Anybody may announce anything: who is no peer keeps nobody from founding."""
     are = await asyncio.gather(*(_is_peer(each, home, plan) for each in found))
-    return tuple(compress(found, are))
+    return tuple(compress(found, are))[:MAX_CONTACTS]
 
 
 async def _is_peer(address: Address, home: Home, plan: Plan) -> bool:
-    """Does it speak our language, whatever it says?"""
+    """Does it speak another language? Who is silent may be a peer that is busy."""
     try:
         await _ask(address, home.identity(plan.name), plan)
-    except (Foreign, Unreachable) as error:
+    except Foreign as error:
         logging.warning("project %s: %s", plan.project, error)
         return False
     except ShoalError:
@@ -160,7 +163,7 @@ async def _is_peer(address: Address, home: Home, plan: Plan) -> bool:
 def _peers_of(project: str, catalogs: tuple[Address, ...]) -> list[Address]:
     """Some that are there now, the one heard from last first."""
     found = Catalogs(catalogs).peers_of(project, within_s=FIND_S)
-    return list(islice(those_there(found, within_s=FIND_S), MAX_CONTACTS))
+    return list(islice(those_there(found, within_s=FIND_S), MAX_FOUND))
 
 
 async def _nobody(_: Peer) -> None:

@@ -111,7 +111,7 @@ async def ask_invitation(address: Address, identity_hello: Hello) -> Invitation:
                 writer.close()
     except MalformedMessage as error:
         raise Foreign(f"cannot join {address}: {FOREIGN}") from error
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, UnicodeError) as error:
         raise Unreachable(
             f"cannot join {address}: {_cause(error)}; check the address, and that a "
             "peer is up there"
@@ -121,15 +121,19 @@ async def ask_invitation(address: Address, identity_hello: Hello) -> Invitation:
 async def _read_invitation(
     reader: asyncio.StreamReader, address: Address
 ) -> Invitation:
-    frames = FrameReader(MAX_HELLO_BYTES)
+    frames, said = FrameReader(MAX_HELLO_BYTES), False
     while data := await reader.read(MAX_HELLO_BYTES):
+        said = True
         for body in frames.feed(data):
             match hello.decode(body):
                 case Invitation() as invitation:
                     return invitation
                 case Decline(why):
                     raise Stranger(f"cannot join {address}: {why}")
-    raise Foreign(f"cannot join {address}: {FOREIGN}")
+    if said:
+        raise Foreign(f"cannot join {address}: {FOREIGN}")
+    # A peer that is just ending, or that is full, may do so too.
+    raise Unreachable(f"cannot join {address}: it said nothing; try again")
 
 
 def newcomer(address: Address, public: bytes, peer: PeerId) -> Hello:

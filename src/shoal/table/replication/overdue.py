@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from shoal.table.replication.holdings import Holding, decided
 from shoal.table.replication.round import Round
 
-# Later than who is gone is noticed, and long before anybody's patience ends. A unit that
-# is asked for in vain is asked for ever more seldom: all is said again each time.
+# Later than who is gone is noticed, and long before anybody's patience ends. A unit
+# that is asked for in vain is asked for ever more seldom: all is said again each time.
 LATE_S, LATEST_S = 2.0, 64.0
 
 

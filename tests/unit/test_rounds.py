@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from itertools import count
 from random import Random
 
+import pytest
+
 from shoal.core.machine import PeerId, Send
+from shoal.table.batches import Batch
 from shoal.table.messages import Ballot, Member, View, Voter
 from shoal.table.protocol import Table
 from shoal.table.replication import messages as say
@@ -318,3 +321,33 @@ def test_the_elder_of_two_waits_no_more_for_one_that_is_gone() -> None:
     del scene.seat.alive[peer_of(SECOND)]
     scene.rounds.gone()
     assert scene.table.fate(change) == ""
+
+
+def test_nothing_that_was_lost_is_told_as_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What has lost its unit is not safe by what it shares with the rounds before."""
+    scene = Scene(ME, *(Voter(f"p{n}~1") for n in range(4)))
+    key = next(scene.ours())
+    other = next(
+        k for k in scene.ours() if not scene.replicas(k) & scene.replicas(key) - {ME}
+    )
+    for each in (key, other):
+        scene.own(each, 1)
+    for keys in ((key, other), (other,), (key, other)):
+        for each in keys:
+            last = scene.put(each)
+        scene.rounds.begin()
+        for voter in scene.replicas(other):
+            scene.answer(voter, last)
+    scene.keep()
+    fates: dict[int, str | None] = {}
+    table, settle = scene.table, scene.table.settle
+
+    def settled(batch: Batch) -> None:
+        fates[batch.ticket] = table.fate(batch.ticket)
+        settle(batch)
+
+    monkeypatch.setattr(table, "settle", settled)
+    scene.lose(key)
+    assert fates == {1: LOST, 2: LOST, 3: None, 4: LOST, 5: LOST}

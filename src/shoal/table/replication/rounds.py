@@ -329,8 +329,9 @@ class Rounds:
             if round_.drop(unit) or unit in round_.passed_on:
                 round_.part(unit)
                 lost.append(round_)
-        for round_ in lost:
+        for round_ in lost:  # All of them, before any that waited is looked at.
             self._fail(round_, LOST)
+        for round_ in lost:
             self._look(round_)
 
     def void(self) -> None:

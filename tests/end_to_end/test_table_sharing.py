@@ -204,7 +204,9 @@ def test_status_and_figures_tell_of_the_table(user: Cluster) -> None:
         SOON_S,
         "every unit to have one owner",
     )
-    figures = page(nodes[0], "metrics")
+    at_owner = user.ask("where", "colour", environment=at(nodes[0]))["owner"]
+    user.ask("put", "colour", "blue", environment=at(nodes[0]))
+    figures = page(next(n for n in nodes if n.name == at_owner), "metrics")
     assert "shoal_table_view_majority 1.0" in figures
     assert re.search(r"^shoal_table_units_owned [1-9]", figures, re.MULTILINE)
     assert re.search(r"^shoal_table_rounds_total [1-9]", figures, re.MULTILINE)

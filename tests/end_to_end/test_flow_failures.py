@@ -213,10 +213,14 @@ def test_4_12_the_next_answer_is_right_with_a_copy(user: Cluster) -> None:
     parts = made.flow().dataset("twice")["parts"]
     assert [len(part["holders"]) for part in parts] == [2]
     assert made.value("sum(twice)") == rows.sum()
-    made.nodes[1].kill()
+    gone = made.nodes[1]
+    gone.kill()
     made.nodes[1] = made.nodes[2]
     assert made.value("sum(twice)") == rows.sum()
+    # Without two of four, half of the records would have no majority.
+    user.restart(gone)
     once = made.nodes[3]
+    user.ask("wait", "--replicated", "--timeout", "30")
     once.kill()
     alive = made.nodes[:3]
     wait_until(lambda: all_see(alive, [once.name], "dead"), 10, "its death")

@@ -153,7 +153,7 @@ async def _is_peer(address: Address, home: Home, plan: Plan) -> bool:
     try:
         await _ask(address, home.identity(plan.name), plan)
     except Foreign as error:
-        logging.warning("project %s: %s", plan.project, error)
+        logging.warning("passed over: %s", error)  # There may be no project to name.
         return False
     except ShoalError:
         pass  # It will not have us: to be told once more, and in the end.

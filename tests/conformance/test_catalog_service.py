@@ -61,8 +61,7 @@ async def until(service: CatalogService, count: int) -> None:
 def test_a_crowd_that_only_stands_there_makes_room(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "MAX_QUESTIONS", 10)
-    monkeypatch.setattr(service_module, "MAX_UPDATES", 10)
+    monkeypatch.setattr(service_module, "MAX_INSIDE", 10)
 
     async def main() -> None:
         async with running(SimulatedDisk()) as (service, port):

@@ -33,7 +33,23 @@ def test_who_asks_for_little_is_served_before_those_who_came_first() -> None:
         assert list(await asyncio.gather(short, other)) == ["short", "other"]
         assert ended == ["other", "short"]
         assert await asyncio.gather(*long) == ["long"] * 20
-        assert not mine._of_host
+        assert not mine._lines
+        assert not mine._begun
+
+    asyncio.run(main())
+
+
+def test_who_asks_for_much_waits_for_the_other_hosts_not_for_all_they_ask() -> None:
+    async def main() -> None:
+        mine, ended = Shares(), list[str]()
+        theirs = [mine.carry_out(busy(100, "theirs", ended), "h") for _ in range(20)]
+        await asyncio.sleep(0.01)  # It has taken something already.
+        ours = mine.carry_out(busy(100, "ours", ended), "another")
+        assert await ours == "ours"
+        assert len(ended) < 5  # Of twenty, who had a tenth of their time before.
+        assert await asyncio.gather(*theirs) == ["theirs"] * 20
+        assert not mine._lines
+        assert not mine._waiting
         assert not mine._begun
 
     asyncio.run(main())
@@ -95,6 +111,16 @@ def test_the_host_with_most_inside_makes_room() -> None:
         room.enter(each, "b")
     assert not alone.aborted
     assert [each.aborted for each in crowd] == [True] * 21 + [False] * 9
+
+
+def test_one_host_has_no_more_inside_than_its_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "MAX_OF_HOST", 4)
+    room, crowd = Room(100), [Visitor() for _ in range(12)]
+    for n, each in enumerate(crowd):
+        room.enter(each, "ab"[n % 2])
+    assert [each.aborted for each in crowd] == [True] * 4 + [False] * 8
 
 
 def test_who_reads_longest_makes_room_for_another_answer(

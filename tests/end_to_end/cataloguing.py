@@ -42,7 +42,10 @@ class Reached:
         """An update by TCP; what is said back until the end."""
         with self.connect(1) as connection:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
+            try:
+                connection.shutdown(socket.SHUT_WR)
+            except OSError as error:  # Shown out while the last of it was on its way.
+                raise ConnectionResetError(*error.args) from error
             return read_all(connection)
 
     def connect(self, beside: int = 0) -> socket.socket:

@@ -24,6 +24,9 @@ MAX_HEAD_BYTES = MAX_LINE_BYTES + (8 << 10)
 # So much of an answer is handed over at a time: the rest is shared by all who get it.
 PIECE_BYTES = 64 << 10
 
+# Inside, of one host: if they all go at once, others wait for 20 ms.
+MAX_OF_HOST = 1000
+
 # Half-sent updates of everybody together.
 MAX_UNFINISHED_BYTES = 16 << 20
 
@@ -51,13 +54,16 @@ class Room:
         """One more; where there is no room, one goes of the host that has most here.
 
         A question takes milliseconds: whoever stands here longer than a thousand others
-        only stands.
+        of one host only stands.
         """
         self._inside[transport] = host
-        self._of_host.setdefault(host, {})[transport] = None
+        of_host = self._of_host.setdefault(host, {})
+        of_host[transport] = None
         if len(self._inside) > self._limit:
-            most = max(self._of_host, key=lambda each: len(self._of_host[each]))
-            self._show_out(next(iter(self._of_host[most])))
+            of_host = max(self._of_host.values(), key=len)
+        elif len(of_host) <= MAX_OF_HOST:
+            return
+        self._show_out(next(iter(of_host)))
 
     def leave(self, transport: asyncio.Transport) -> None:
         """One less, with all that was kept for them."""
@@ -95,7 +101,9 @@ class Room:
         """Have slow readers of long answers go, until there is room for so much."""
         if self.unsent_bytes + size_bytes <= MAX_UNSENT_BYTES:
             return True
-        little = MAX_UNSENT_BYTES // self._limit  # As much again if all have so much.
+        little = MAX_UNSENT_BYTES // max(
+            self._limit, 1
+        )  # As much again if all have so much.
         slow = (
             each
             for each, answer in list(self._reading.items())
@@ -121,7 +129,8 @@ class Room:
         transport.abort()
 
     def close(self) -> None:
-        """Show everybody out."""
+        """Show everybody out, and whoever comes yet."""
+        self._limit = 0
         for transport in list(self._inside):
             transport.abort()
 

@@ -57,6 +57,7 @@ from shoal.errors import (
     OutOfTime,
     Overloaded,
 )
+from shoal.net.entrance import Entrance
 from shoal.net.host import connection_limit
 
 log = logging.getLogger(__name__)
@@ -74,12 +75,11 @@ PASSED_BYTES = 256 << 10
 # How late a record may be let go that nobody asks for.
 TICK_S = 0.5
 
-# A genuine catalog serves fifty at a time, and five more wait. Ours may have a third of
-# the descriptors for each, up to what takes 20 MB.
-MAX_QUESTIONS = MAX_UPDATES = 4000
-DESCRIPTORS_SHARED = 3
-
-BACKLOG = 4096
+# A genuine catalog serves fifty at a time, and five more wait. Ours may have a sixth of
+# the descriptors for each kind inside, up to what takes 20 MB, and as many waiting.
+MAX_INSIDE = 4000
+MAX_WAITING = 8000
+DESCRIPTORS_SHARED = 6
 
 # An answer that is kept for the next as long as nothing changes; there are three. A
 # larger one lasts while somebody reads it.
@@ -126,15 +126,15 @@ class CatalogService:
         self._keeper: Keeper | None = None
         self._spreader: Spreader | None = None
         self._hosts = Hosts()
-        most = connection_limit() // DESCRIPTORS_SHARED
-        self._rooms = Room(min(most, MAX_QUESTIONS)), Room(min(most, MAX_UPDATES))
+        self._most = connection_limit() // DESCRIPTORS_SHARED
+        self._rooms = tuple(Room(min(self._most, MAX_INSIDE)) for _ in range(2))
         self._shares = Shares()
         self._looking_back = asyncio.Lock()
         self._ready: dict[str, _Made] = {}
         self._making = {path: asyncio.Lock() for path in SHAPES}
         self._parts = parts()
         self._start = f"{time.time_ns():x}"
-        self._servers: list[asyncio.Server] = []
+        self._entrances: list[Entrance] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(
@@ -150,8 +150,7 @@ class CatalogService:
             self._keeper.start()
         self._intake = Intake(datagram, self._take)
         for sock, make in ((listening, self._question), (updates, self._update)):
-            server = await self._loop.create_server(make, sock=sock, backlog=BACKLOG)
-            self._servers.append(server)
+            self._entrances.append(Entrance(sock, make, min(self._most, MAX_WAITING)))
         self._tasks.append(self._loop.create_task(self._tick()))
 
     async def _recover(self, history: History) -> None:
@@ -180,8 +179,8 @@ class CatalogService:
             self._spreader.stop()
         for task in self._tasks:
             task.cancel()
-        for server in self._servers:
-            server.close()
+        for entrance in self._entrances:
+            entrance.close()
         for room in self._rooms:
             room.close()
         self._intake.close()

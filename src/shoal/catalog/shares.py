@@ -1,13 +1,15 @@
 """Processor time for questions: a slice each, and who took least goes first.
 
-Whoever asks for little never waits for those who ask for much, however many of these
-there are. Where too much is begun, whoever took most is refused.
+First of the hosts, then of the questions of one: whoever asks for little never waits
+for those who ask for much, however many of these there are, and who asks for much waits
+for the other hosts, not for all their questions. Where too much is begun, whoever took
+most is refused.
 """
 
 import asyncio
-from collections import Counter
+import math
 from collections.abc import Awaitable, Generator
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import count
 from time import perf_counter
 from typing import Any, TypeVar
@@ -24,8 +26,10 @@ QUANTUM_S = 0.0005
 PATIENCE_S = 5.0
 
 # While there is more to do the loop goes round so often for others: whoever comes is
-# accepted, heard, understood, and answered, in a round each.
+# accepted, heard, understood, and answered, in a round each. Where rounds are long they
+# have so much time instead.
 ROUNDS = 5
+OTHERS_S = 2 * SLICE_S
 
 # Each has a list of all records in its hands.
 MAX_BEGUN = 64
@@ -36,14 +40,26 @@ _ResultT = TypeVar("_ResultT")
 Work = Generator[None, None, _ResultT]
 
 
+class _Line:
+    """What one host waits for, and what it took."""
+
+    def __init__(self, host: str, number: int, took_s: float) -> None:
+        self.host = host
+        self.number = number  # Of two that took the same the first goes on.
+        self.took_s = took_s
+        self.works: list[_Begun] = []
+
+    def __lt__(self, other: "_Line") -> bool:
+        return (self.took_s, self.number) < (other.took_s, other.number)
+
+
 class _Begun:
     """Work, what it took so far, and who waits for what comes of it."""
 
-    def __init__(self, work: Work[Any], host: str, number: int, guess_s: float) -> None:
+    def __init__(self, work: Work[Any], number: int, took_s: float) -> None:
         self.work = work
-        self.host = host
-        self.number = number  # Of two that took the same the first goes on.
-        self.took_s = guess_s
+        self.number = number
+        self.took_s = took_s
         self.begun = False
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -56,15 +72,17 @@ class Shares:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[_Begun] = []
+        self._lines: dict[str, _Line] = {}
+        self._waiting: list[_Line] = []
         self._numbers = count()
         self._begun = 0
-        self._of_host: Counter[str] = Counter()
+        self._took_s = 0.0  # Of who was served last: whoever comes begins there.
+        self._resting = True  # Nothing waits, and no turn is to come.
 
     @property
     def idle(self) -> bool:
         """Does nobody wait?"""
-        return not self._waiting
+        return self._resting
 
     def carry_out(
         self, work: Work[_ResultT], host: str, guess_s: float = 0.0
@@ -73,30 +91,52 @@ class Shares:
 
         Who asks for much at once comes behind who asks for little.
         """
-        before_s = self._of_host[host] * QUANTUM_S
-        self._of_host[host] += 1
-        each = _Begun(work, host, next(self._numbers), guess_s + before_s)
-        heappush(self._waiting, each)
-        if len(self._waiting) == 1:
+        line = self._lines.get(host)
+        if line is None:
+            line = _Line(host, next(self._numbers), self._took_s + guess_s)
+        before_s = len(line.works) * QUANTUM_S
+        each = _Begun(work, next(self._numbers), guess_s + before_s)
+        at_once, self._resting = self._resting, False
+        if at_once:  # Who finds nobody here need not wait for the loop.
             self._loop.call_soon(self._turn)
+            if self._carry_on(each, math.inf):
+                self._end(each)
+                return each.result
+        heappush(line.works, each)
+        if host not in self._lines:
+            self._lines[host] = line
+            heappush(self._waiting, line)
         return each.result
 
     def _turn(self) -> None:
         end = perf_counter() + SLICE_S
         while self._waiting and perf_counter() < end:
-            each = heappop(self._waiting)
-            if each.result.done() or self._carry_on(each, end):
-                self._end(each)
+            line = heappop(self._waiting)
+            self._serve(line, end)
+            if line.works:
+                heappush(self._waiting, line)
             else:
-                heappush(self._waiting, each)
+                del self._lines[line.host]
+        self._resting = not self._waiting
         if self._waiting:
-            self._loop.call_soon(self._let_others, ROUNDS)
+            until = perf_counter() + OTHERS_S
+            self._loop.call_soon(self._let_others, ROUNDS, until)
 
-    def _let_others(self, rounds: int) -> None:
-        if rounds:
-            self._loop.call_soon(self._let_others, rounds - 1)
+    def _let_others(self, rounds: int, until: float) -> None:
+        if rounds and perf_counter() < until:
+            self._loop.call_soon(self._let_others, rounds - 1, until)
         else:
             self._turn()
+
+    def _serve(self, line: _Line, end: float) -> None:
+        """The next of what a host waits for."""
+        each, began = heappop(line.works), perf_counter()
+        self._took_s = line.took_s
+        if each.result.done() or self._carry_on(each, end):
+            self._end(each)
+        else:
+            heappush(line.works, each)
+        line.took_s += perf_counter() - began
 
     def _carry_on(self, each: _Begun, end: float) -> bool:
         """Do some of it; has it ended?"""
@@ -121,19 +161,17 @@ class Shares:
     def _make_room(self) -> None:
         """Who took most makes room, where too much is begun."""
         if self._begun >= MAX_BEGUN:
-            most = max(each for each in self._waiting if each.begun)
+            waiting = (each for line in self._lines.values() for each in line.works)
+            most = max(each for each in waiting if each.begun)
             if not most.result.done():
                 most.result.set_exception(_costly())
-            self._waiting.remove(most)
-            heapify(self._waiting)
             self._end(most)
 
     def _end(self, each: _Begun) -> None:
+        """It may wait in its line still, where nothing more is done for it."""
         each.work.close()
         self._begun -= each.begun
-        self._of_host[each.host] -= 1
-        if not self._of_host[each.host]:
-            del self._of_host[each.host]
+        each.begun = False
 
 
 def _costly() -> OutOfTime:

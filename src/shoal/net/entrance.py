@@ -1,0 +1,115 @@
+"""Who comes to a socket is let in: hosts in turn, however many come from one.
+
+The loop's own servers let in one a round, in the order of their coming: whoever comes
+behind a crowd then waits for all of it. To take them from the system's queue costs
+little, and says where each comes from; the costly part is done for one host, then
+another. Of one host who came last is first: who waits longest may have given up.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+
+# So many are taken from the system's queue, and so many let in, in a round of the loop:
+# one millisecond. Others have their turn between.
+TAKEN_AT_ONCE = 32
+LET_IN_AT_ONCE = 8
+
+# Where no descriptor is left nobody is let in until some may have gone.
+BREATH_S = 0.1
+
+
+class Entrance:
+    """One listening socket, and who has come to it."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        make: Callable[[], asyncio.Protocol],
+        limit: int,
+    ) -> None:
+        """`make` is called for each who is let in; so many may wait to be."""
+        self._listening = listening
+        self._make = make
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[str, deque[socket.socket]] = {}
+        self._count = 0
+        self._entering = set[asyncio.Task[None]]()
+        listening.listen(BACKLOG)
+        self._open()
+
+    def _open(self) -> None:
+        if self._is_open:
+            self._loop.add_reader(self._listening, self._take)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._listening.fileno() >= 0
+
+    def close(self) -> None:
+        """Let nobody more in."""
+        if self._is_open:
+            self._loop.remove_reader(self._listening)
+        self._listening.close()
+        while self._count:
+            self._next_of(next(iter(self._waiting))).close()
+
+    def _take(self) -> None:
+        """Take those who have come; where that is too much, of the largest crowd."""
+        idle = not self._count
+        for _ in range(TAKEN_AT_ONCE):
+            try:
+                taken, address = self._listening.accept()
+            except BlockingIOError:
+                break
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                log.warning("nobody is let in for a moment: %s", error)
+                self._loop.remove_reader(self._listening)
+                self._loop.call_later(BREATH_S, self._open)
+                break
+            self._waiting.setdefault(address[0], deque()).append(taken)
+            self._count += 1
+            if self._count > self._limit:
+                self._waiting[max(self._waiting, key=self._crowd)].popleft().close()
+                self._count -= 1
+        if idle and self._count:
+            self._let_in()
+
+    def _crowd(self, host: str) -> int:
+        return len(self._waiting[host])
+
+    def _next_of(self, host: str) -> socket.socket:
+        """Who came last from there; the next turn is another host's."""
+        those = self._waiting.pop(host)
+        last = those.pop()
+        self._count -= 1
+        if those:
+            self._waiting[host] = those
+        return last
+
+    def _let_in(self) -> None:
+        for _ in range(min(LET_IN_AT_ONCE, self._count)):
+            each = self._next_of(next(iter(self._waiting)))
+            each.setblocking(False)
+            task = self._loop.create_task(self._enter(each))
+            self._entering.add(task)
+            task.add_done_callback(self._entering.discard)
+        if self._count:
+            self._loop.call_soon(self._let_in)
+
+    async def _enter(self, each: socket.socket) -> None:
+        if not self._is_open:
+            each.close()
+            return
+        with suppress(OSError):  # They have gone already.
+            await self._loop.connect_accepted_socket(self._make, each)

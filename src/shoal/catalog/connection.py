@@ -4,8 +4,8 @@ Nobody can delay another: each has its own few bytes, and its own deadline.
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from typing import cast
 
 from shoal.catalog.answers import Answer
@@ -150,7 +150,7 @@ class Question(asyncio.Protocol):
         self._date = date
         self._fail = fail
         self._head = b""
-        self._rest: deque[memoryview] = deque()
+        self._rest: Iterator[memoryview] = iter(())
         self._asked = self._answered = self._paused = False
         self._task: asyncio.Task[None] | None = None
 
@@ -182,7 +182,7 @@ class Question(asyncio.Protocol):
         self._room.leave(self._transport)
         if self._task:
             self._task.cancel()
-        self._rest.clear()
+        self._rest = iter(())
 
     def pause_writing(self) -> None:
         """They read more slowly than we write."""
@@ -225,18 +225,19 @@ class Question(asyncio.Protocol):
             answer = answer.packed()
         self._transport.write(answer.head(self._date()))
         if method != "HEAD":
-            self._rest.extend(map(memoryview, (*answer.before, answer.body)))
+            self._rest = _pieces(answer)
             self._room.read(self._transport, answer)
         self._write()
 
     def _write(self) -> None:
-        while self._rest and not self._paused:
-            piece = self._rest.popleft()
-            if len(piece) > PIECE_BYTES:
-                self._rest.appendleft(piece[PIECE_BYTES:])
-            self._transport.write(piece[:PIECE_BYTES])
-        if self._answered and not self._rest and not self._transport.is_closing():
-            self._transport.close()
+        while self._answered and not self._paused:
+            piece = next(self._rest, None)
+            if piece is not None:
+                self._transport.write(piece)
+                continue
+            if not self._transport.is_closing():
+                self._transport.close()
+            return
 
 
 class Update(asyncio.Protocol):
@@ -298,6 +299,13 @@ class Update(asyncio.Protocol):
         self._ended = True
         self._room.forget(self._transport)
         self._pieces = []
+
+
+def _pieces(answer: Answer) -> Iterator[memoryview]:
+    """One at a time: a thousand readers of hundreds would hold up all with garbage."""
+    for part in (*answer.before, answer.body):
+        for start in range(0, len(part), PIECE_BYTES):
+            yield memoryview(part)[start : start + PIECE_BYTES]
 
 
 def _host_of(transport: asyncio.BaseTransport) -> str:

@@ -22,13 +22,25 @@ Record = Mapping[str, Value]
 _Made = Callable[[Record], Value]
 
 
+class _Work:
+    """What was looked at beside the nodes, in one record."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def charge(self, work: int) -> None:
+        self.done += work
+        if self.done > MAX_WORK:
+            raise NoValue("the record is too large for such a filter")
+
+
 class Filter:
     """Says which records are meant."""
 
     def __init__(self, text: str, *, strict: bool = False) -> None:
         """Read it, or raise `BadExpression`."""
         expression = parse(text, strict=strict)
-        self._work = 0
+        self._work = _Work()  # What is made knows it, and not us: no ring.
         self._evaluate = self._make(expression)
         self.types = types_of(expression)
         self.strings = strings_of(expression)
@@ -42,13 +54,8 @@ class Filter:
 
     def value(self, record: Record) -> Value:
         """What it comes to, or `NoValue`."""
-        self._work = 0
+        self._work.done = 0
         return self._evaluate(record)
-
-    def _charge(self, work: int) -> None:
-        self._work += work
-        if self._work > MAX_WORK:
-            raise NoValue("the record is too large for such a filter")
 
     def _make(self, node: Expression) -> _Made:
         match node:
@@ -78,7 +85,7 @@ class Filter:
                 return _fail
 
     def _binary(self, sign: str, left: _Made, right: _Made) -> _Made:
-        charge = self._charge
+        charge = self._work.charge
         if sign == "==":
             return lambda it: values.are_equal(left(it), right(it), charge)
         if sign == "!=":
@@ -88,7 +95,7 @@ class Filter:
         return lambda it: values.calculate(sign, left(it), right(it), charge)
 
     def _slice(self, node: ex.Slice) -> _Made:
-        of, nothing = self._make(node.of), _nothing
+        of, nothing, charge = self._make(node.of), _nothing, self._work.charge
         start = self._make(node.start) if node.start else nothing
         end = self._make(node.end) if node.end else nothing
 
@@ -98,7 +105,7 @@ class Filter:
                 raise NoValue(f"{values.kind(whole)}: only arrays have slices")
             if {type(first), type(last)} - {int, type(None)}:
                 raise NoValue("a slice is between integers")
-            self._charge(len(whole))
+            charge(len(whole))
             return _part(whole, first, last)  # type: ignore[arg-type]
 
         return sliced
@@ -107,7 +114,7 @@ class Filter:
         function = FUNCTIONS.get(name)
         if function is None:
             return _unknown(name)
-        charge = self._charge
+        charge = self._work.charge
         return lambda it: function([each(it) for each in arguments], charge)
 
 

@@ -25,7 +25,7 @@ MAX_HEAD_BYTES = MAX_LINE_BYTES + (8 << 10)
 PIECE_BYTES = 64 << 10
 
 # Inside, of one host: if they all go at once, others wait for 10 ms.
-MAX_OF_HOST = 500
+MAX_OF_HOST = 600
 
 # Half-sent updates of everybody together.
 MAX_UNFINISHED_BYTES = 16 << 20

@@ -27,9 +27,9 @@ PATIENCE_S = 5.0
 
 # While there is more to do the loop goes round so often for others: whoever comes is
 # accepted, heard, understood, and answered, in a round each. Where rounds are long they
-# have so much time instead.
+# have as much time instead.
 ROUNDS = 5
-OTHERS_S = 2 * SLICE_S
+OTHERS_S = SLICE_S
 
 # Each has a list of all records in its hands.
 MAX_BEGUN = 64

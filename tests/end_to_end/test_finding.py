@@ -1,13 +1,16 @@
 """Peers on machines apart find each other: by a catalog, by the LAN, by address."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.cluster import Cluster, Node, all_see, wait_until
-from tests.end_to_end.namespaces import Namespaces, require_namespaces
+from tests.end_to_end.namespaces import Machine, Namespaces, require_namespaces
 
 FIND_S = 30.0
 
@@ -71,13 +74,13 @@ def test_peers_find_a_network_on_the_lan_and_tell_others_apart(lan: Namespaces) 
     wait_together(lan, [two, late])
 
 
-def test_two_that_start_at_once_found_one_network(lan: Namespaces) -> None:
+def up_at_once(machines: list[Machine]) -> list[Node]:
     begun = [
         each.cluster.begin(
             *("up", "--lan", "--insecure", "--json", "--detach"),
             *("--listen", f"{each.host}:7600", "--timeout", "40"),
         )
-        for each in lan.machines
+        for each in machines
     ]
     told = [json.loads(each.communicate(timeout=60)[0])[0] for each in begun]
     nodes = [
@@ -90,8 +93,66 @@ def test_two_that_start_at_once_found_one_network(lan: Namespaces) -> None:
         )
         for each in told
     ]
-    for machine, node in zip(lan.machines, nodes, strict=True):
+    for machine, node in zip(machines, nodes, strict=True):
         machine.cluster.started.append(node)
+    return nodes
+
+
+def test_two_that_start_at_once_found_one_network(lan: Namespaces) -> None:
+    nodes = up_at_once(lan.machines)
+    assert len({node.network for node in nodes}) == 1
+    wait_together(lan, nodes)
+
+
+# It says that a network is here whose name comes before all others, and is no peer.
+LURE = """
+import asyncio, sys
+from shoal.net.lan import Lan
+
+async def answer(reader, writer):
+    writer.write(b"HTTP/1.1 400 Bad Request\\r\\n\\r\\n")
+    writer.close()
+
+async def main(host):
+    server = await asyncio.start_server(answer, host, 7600)
+    async with Lan.open("aa-lure", "", host) as lan:
+        await lan.announce("!", host + ":7600")
+        print("here", flush=True)
+        await server.serve_forever()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@contextmanager
+def luring(machine: Machine) -> Iterator[None]:
+    lure = subprocess.Popen(
+        ["ip", "netns", "exec", machine.name, sys.executable, "-c", LURE, machine.host],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert lure.stdout
+        assert lure.stdout.readline() == b"here\n"
+        yield
+    finally:
+        lure.kill()
+        lure.communicate()
+
+
+def test_who_is_no_peer_hides_no_other(lan: Namespaces) -> None:
+    first, second, third = lan.machines
+    with luring(third):
+        one = first.up("--lan")
+        assert "is not a peer of Shoal" in one.log()
+        two = second.up("--lan")
+        assert one.network == two.network
+        wait_together(lan, [one, two])
+
+
+def test_two_that_start_beside_no_peer_found_one_network(lan: Namespaces) -> None:
+    *machines, third = lan.machines
+    with luring(third):
+        nodes = up_at_once(machines)
     assert len({node.network for node in nodes}) == 1
     wait_together(lan, nodes)
 

@@ -53,8 +53,8 @@ class Room:
     def enter(self, transport: asyncio.Transport, host: str) -> None:
         """One more; where there is no room, one goes of the host that has most here.
 
-        A question takes milliseconds: whoever stands here longer than a thousand others
-        of one host only stands.
+        A question takes milliseconds: whoever stands here longer than so many others of
+        one host only stands.
         """
         self._inside[transport] = host
         of_host = self._of_host.setdefault(host, {})
@@ -101,9 +101,8 @@ class Room:
         """Have slow readers of long answers go, until there is room for so much."""
         if self.unsent_bytes + size_bytes <= MAX_UNSENT_BYTES:
             return True
-        little = MAX_UNSENT_BYTES // max(
-            self._limit, 1
-        )  # As much again if all have so much.
+        # As much again if all have so much.
+        little = MAX_UNSENT_BYTES // max(self._limit, 1)
         slow = (
             each
             for each, answer in list(self._reading.items())

@@ -9,6 +9,7 @@ most is refused.
 import asyncio
 import math
 from collections.abc import Awaitable, Generator
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from time import perf_counter
@@ -96,6 +97,7 @@ class Shares:
             line = _Line(host, next(self._numbers), self._took_s + guess_s)
         before_s = len(line.works) * QUANTUM_S
         each = _Begun(work, next(self._numbers), guess_s + before_s)
+        each.result.add_done_callback(partial(self._forget, each))
         at_once, self._resting = self._resting, False
         if at_once:  # Who finds nobody here need not wait for the loop.
             self._loop.call_soon(self._turn)
@@ -166,6 +168,10 @@ class Shares:
             if not most.result.done():
                 most.result.set_exception(_costly())
             self._end(most)
+
+    def _forget(self, each: _Begun, _: object) -> None:
+        """Perhaps nobody waits for it any more: what it holds is let go of at once."""
+        self._end(each)
 
     def _end(self, each: _Begun) -> None:
         """It may wait in its line still, where nothing more is done for it."""

@@ -181,10 +181,10 @@ async def _live_among_neighbours(home: Home, plan: Plan, tell: _Teller) -> None:
     host = addresses.parse(plan.advertise)[0] if plan.advertise else plan.host
     async with Lan.open(identity.peer, plan.project, host) as lan:
         if not plan.join and not home.contacts():
-            found = await lan.find(ours.network if ours else "")
-            peers = await _peers_among(found, home, plan)
+            network = ours.network if ours else ""
+            peers = await lan.find(network, lambda at: _peers_among(at, home, plan))
             logging.info("on the local network: %s", ", ".join(peers) or "nobody")
-            plan = replace(plan, join=peers)
+            plan = replace(plan, join=tuple(peers))
         await _live(
             *(home, plan, tell),
             lambda peer: lan.announce(peer.membership.network, peer.address),

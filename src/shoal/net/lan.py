@@ -9,7 +9,7 @@ that start together found one.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -41,6 +41,10 @@ CLOSE_S = 2.0
 # More peers than we are made for: what else is said is somebody's joke.
 MAX_SEEN = 1000
 MAX_CONTACTS = 8
+
+
+# Says which of these are peers at all.
+Among = Callable[[list[Address]], Awaitable[Sequence[Address]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +100,28 @@ class Lan:
         finally:
             await lan._close()
 
-    async def find(self, network: str) -> list[Address]:
+    async def find(self, network: str, peers_among: Among) -> Sequence[Address]:
         """Where our network is, or any of our project if we are of none yet.
 
-        Nobody, if we are to found it.
+        Nobody, if we are to found it. Anybody may say anything: who is no peer hides
+        no other, and keeps nobody from waiting for who founds it.
         """
         await self._say("", addresses.join(self._host, 0))
         loop = asyncio.get_running_loop()
-        begin = loop.time()
-        while not (there := self._there(network)):
+        begin, lures = loop.time(), dict[Address, None]()
+        while True:
+            if there := self._there(network, lures):
+                if peers := await peers_among(there):
+                    return peers
+                lures |= dict.fromkeys(there)
+                continue
             waited_s = loop.time() - begin
             first = min([self._peer, *self._looking()])
             if waited_s > LOOK_S + FOUND_S or (
                 waited_s > LOOK_S and first == self._peer
             ):
-                break
+                return ()
             await asyncio.sleep(STEP_S)
-        return there
 
     async def announce(self, network: str, address: Address) -> None:
         """Say where our network is."""
@@ -131,11 +140,13 @@ class Lan:
 
     # What others say
 
-    def _there(self, network: str) -> list[Address]:
+    def _there(self, network: str, lures: Container[Address]) -> list[Address]:
         found = [
             each
             for each in self._seen.values()
-            if each.network and each.project == self._project
+            if each.network
+            and each.project == self._project
+            and each.address not in lures
         ]
         fitting = [each for each in found if network in ("", each.network)]
         # All of one network, should there be two.

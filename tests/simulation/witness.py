@@ -256,9 +256,7 @@ class Witnessed(Table):
             circles = self._circles(self.replica, unit)
             seat = self.replica.seat
             if self._witness.has_left(unit, seat.old(unit)):
-                circles.append(
-                    seat.new(unit)
-                )  # The old ones forget, and need not count.
+                circles.append(seat.new(unit))  # The old forget, and need not count.
             latest = self._witness.latest
             if latest and latest.view.number > self.replica.seat.number:
                 circles.append(latest.units[unit])  # It has moved on meanwhile.
@@ -270,6 +268,9 @@ class Witnessed(Table):
         holding = replica.owner.holdings.get(unit)
         if holding and holding.state not in ("open", "yielding"):
             holding = holding.former
+        if holding and self._witness.has_left(unit, holding.old):
+            # It has moved, which its owner has not heard yet.
+            return [holding.learned_from, holding.new]
         if holding:
             return [holding.learned_from]
         old = replica.seat.old(unit)

@@ -67,14 +67,13 @@ class Pages:
             ) from None
         except (OSError, HTTPException) as error:
             connection.close()
-            if (line := getattr(error, "line", "")).startswith("-"):
-                from shoal.client.replies import at_the_door  # Seldom needed.
+            from shoal.client.replies import ELSEWHERE, at_the_door  # Seldom needed.
 
+            if (line := getattr(error, "line", "")).startswith("-"):
                 raise at_the_door(self.address, line.encode()) from None
             cause = (getattr(error, "strerror", None) or str(error)).lower()
             raise Unreachable(
-                f"peer {self.address}: {cause or 'no answer'}; is it up? "
-                "see: shoal status"
+                f"peer {self.address}: {cause or 'no answer'}; {ELSEWHERE}"
             ) from None
         return self.understand(response.status, body)
 

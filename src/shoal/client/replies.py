@@ -40,6 +40,10 @@ def at_the_door(address: str, said: bytes) -> errors.ShoalError:
     return failure(address, ReplyError(line[1:].decode(errors="replace")))
 
 
+# What whoever asks in vain can do.
+ELSEWHERE = "is it up? start it again where it runs (shoal up), or ask another"
+
+
 def lost(address: str, cause: object, *, asked: bool) -> errors.Unreachable:
     """The connection has gone; if something was asked, it may have been done."""
     number = getattr(cause, "errno", None) or 0
@@ -51,7 +55,7 @@ def lost(address: str, cause: object, *, asked: bool) -> errors.Unreachable:
             f"peer {address}: the connection broke before it answered ({why}), and "
             "what was asked may have been done; look before you repeat it"
         )
-    return errors.Unreachable(f"peer {address}: {why}; is it up? see: shoal status")
+    return errors.Unreachable(f"peer {address}: {why}; {ELSEWHERE}")
 
 
 def unanswered(address: str, seconds: float) -> errors.Unanswered:

@@ -7,14 +7,14 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any
 
 import pytest
 
+from shoal.catalog import connection, writer
 from shoal.catalog import service as service_module
-from shoal.catalog import writer
 from shoal.catalog.answers import Answer
 from shoal.catalog.history import History
 from shoal.catalog.ports import bind_catalog
@@ -76,6 +76,33 @@ def test_a_crowd_that_only_stands_there_makes_room(
             assert b'"port":1' in await reader.read()
             for _, writer in [*standing, (reader, talker)]:
                 writer.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+
+
+def test_who_is_shown_out_holds_no_answer(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their answer may be ready in the same round of the loop."""
+    monkeypatch.setattr(connection, "MAX_OF_HOST", 5)
+
+    async def ask(port: int) -> None:
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /query/dHJ1ZQ== HTTP/1.1\r\n\r\n")
+            await reader.read()
+            writer.close()
+
+    async def main() -> None:
+        async with running(SimulatedDisk()) as (service, port):
+            await tell(port, *(record(n) for n in range(300)))
+            await until(service, 300)
+            for _ in range(15):
+                await asyncio.gather(*(ask(port) for _ in range(40)))
+            await asyncio.sleep(0.05)
+            assert not service._rooms[0]._reading
+            assert not service._rooms[0].unsent_bytes
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main())

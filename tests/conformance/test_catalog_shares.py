@@ -55,6 +55,43 @@ def test_who_asks_for_much_waits_for_the_other_hosts_not_for_all_they_ask() -> N
     asyncio.run(main())
 
 
+def test_a_host_that_begins_much_has_nobody_else_refused() -> None:
+    async def main() -> None:
+        mine, ended = Shares(), list[str]()
+        crowd = [
+            mine.carry_out(busy(400, "one of many", ended), "h")
+            for _ in range(3 * MAX_BEGUN)
+        ]
+        await asyncio.sleep(0.01)
+        assert await mine.carry_out(busy(1000, "alone", ended), "another") == "alone"
+        for each in crowd:
+            asyncio.ensure_future(each).cancel()
+        await asyncio.sleep(0)
+        assert not mine._begun
+
+    asyncio.run(main())
+
+
+def test_those_who_have_gone_count_against_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shares, "PATIENCE_S", 0.2)
+
+    async def main() -> None:
+        mine, ended = Shares(), list[str]()
+        long = mine.carry_out(busy(1000, "long", ended), "h")
+        for _ in range(2000):
+            asyncio.ensure_future(mine.carry_out(busy(9, "gone", ended), "h")).cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(mine._lines["h"].works) < 100
+        short = mine.carry_out(busy(2, "short", ended), "h")
+        assert list(await asyncio.gather(short, long)) == ["short", "long"]
+        assert ended == ["short", "long"]
+
+    asyncio.run(main())
+
+
 def test_what_takes_too_long_or_most_of_all_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -20,6 +20,12 @@ CROWD, OTHER = "127.0.0.2", "127.0.0.3"
 PATIENCE_S = 20.0
 
 
+@pytest.fixture(autouse=True)
+def all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has come is taken, so that the order is known."""
+    monkeypatch.setattr(entrance_module, "TAKEN_AT_ONCE", 1000)
+
+
 @pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def loop(request: pytest.FixtureRequest) -> Loop:
     factory: Loop = request.param
@@ -125,6 +131,20 @@ def test_of_too_many_the_first_of_the_largest_crowd_are_turned_away(
                 wanted = names(socks)[:2] + names(socks)[-18:]
                 assert sorted(guests.ports) == sorted(wanted)
                 assert [heard(each) for each in socks[2:34]] == [b""] * 32
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+
+
+def test_more_hosts_than_may_wait_leave_it_open(loop: Loop) -> None:
+    async def main() -> None:
+        async with opened(10) as (guests, port, _):
+            hosts = [f"127.0.1.{n}" for n in range(1, 31)]
+            with come(port, *hosts):
+                await guests.count(10)
+            with come(port, OTHER) as [late]:
+                await guests.count(11)
+                assert guests.ports[-1] == late.getsockname()
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main())

@@ -120,11 +120,13 @@ class Witness:
     def opened(self, table: "Witnessed", unit: int, ballot: Ballot) -> None:
         """An owner serves: it alone has that ballot, was promised it, and knows all."""
         alone = True  # Then deletions are forgotten without a word.
+        kept: tuple[Voter, ...] = (table.voter,)
         if replica := table.replica:
             holding = replica.owner.holdings[unit]
             self._expect_promised(holding, table.voter)
             self._expect_sealed(holding, replica.seat)
-            alone = holding.learned_from.voters == (table.voter,)
+            kept = holding.learned_from.voters
+            alone = kept == (table.voter,)
         owner = self._owners.setdefault((unit, ballot), table)
         assert owner is table, f"two own unit {unit} under {ballot}"
         for key, safe in list(self.safe.items()):
@@ -132,7 +134,7 @@ class Witness:
             if slot_of(key) >> UNIT_BITS == unit and safe[0] <= ballot:
                 held = version_of(table.held(key))
                 knows = held is not None and held >= safe
-                if alone and held is None:
+                if held is None and (alone or self._deleted(kept, key, safe)):
                     self.forgotten(key, safe)
                 else:
                     assert knows, f"{key!r} is safe at {safe}, its owner knows {held}"
@@ -151,6 +153,11 @@ class Witness:
             ]
             enough = holding.new.decided(sealed)
             assert enough, f"only {sealed} have sealed what {holding} serves"
+
+    def _deleted(self, kept: tuple[Voter, ...], key: bytes, safe: Version) -> bool:
+        """Has one who alone kept it deleted it, told to nobody, and forgotten that?"""
+        newest = self._newest.get(key, {}).get(kept[0], safe)
+        return len(kept) == 1 and newest > safe and not self._values[key, newest]
 
     def _expect_promised(self, holding: Holding, me: Voter) -> None:
         promised = [

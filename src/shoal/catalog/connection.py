@@ -56,6 +56,9 @@ class Room:
         A question takes milliseconds: whoever stands here longer than so many others of
         one host only stands.
         """
+        if not self._limit:
+            transport.abort()
+            return
         self._inside[transport] = host
         of_host = self._of_host.setdefault(host, {})
         of_host[transport] = None
@@ -189,9 +192,9 @@ class Question(asyncio.Protocol):
         self._paused = True
 
     def resume_writing(self) -> None:
-        """They have caught up."""
+        """They have caught up. A transport does not end while it tells us so."""
         self._paused = False
-        self._write()
+        self._loop.call_soon(self._write)
 
     def _ask(self) -> None:
         self._asked = True
@@ -220,6 +223,8 @@ class Question(asyncio.Protocol):
             self._fail(error)
 
     def _answer(self, answer: Answer, method: str) -> None:
+        if self._transport.is_closing():
+            return  # They have gone, or were shown out, while it was made.
         self._answered = True
         if "gzip" in heading(self._head, b"accept-encoding"):
             answer = answer.packed()

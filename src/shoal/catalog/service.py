@@ -276,7 +276,7 @@ class CatalogService:
                     part = self._parts[path]
                     return unchanged(part.tag) if holds(known, part.tag) else part
                 case Form(_, None) as asked:
-                    return await self._form(asked, host)
+                    return await self._form(asked)
                 case Detail(_, None) | Look(_, None) as asked if holds(
                     known, self._tag(asked)
                 ):
@@ -299,7 +299,7 @@ class CatalogService:
             past = await self._past(asked.at)
             return await self._shares.carry_out(self._answering(asked, past), host)
 
-    async def _form(self, asked: Form, host: str) -> Answer:
+    async def _form(self, asked: Form) -> Answer:
         """One is made at a time: all who asked before it was begun have it.
 
         So who asks for it a thousand times keeps nobody waiting for more than two.
@@ -310,7 +310,7 @@ class CatalogService:
                 return ready
             begun, version = perf_counter(), self.catalog.version
             making = self._answering(asked, None)
-            answer = await self._shares.carry_out(making, host)
+            answer = await self._shares.carry_out(making, "")  # For all.
             keep = answer.size_bytes <= MAX_READY_BYTES
             recall = partial(_same, answer) if keep else weakref.ref(answer)
             if answer.status == OK:

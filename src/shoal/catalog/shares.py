@@ -3,14 +3,14 @@
 First of the hosts, then of the questions of one: whoever asks for little never waits
 for those who ask for much, however many of these there are, and who asks for much waits
 for the other hosts, not for all their questions. Where too much is begun, whoever took
-most is refused.
+most is refused, of the host that began most.
 """
 
 import asyncio
 import math
 from collections.abc import Awaitable, Generator
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from time import perf_counter
 from typing import Any, TypeVar
@@ -35,6 +35,9 @@ OTHERS_S = SLICE_S
 # Each has a list of all records in its hands.
 MAX_BEGUN = 64
 
+# So many that have ended may stand in a line of those that have not.
+MAX_ENDED = 64
+
 _ResultT = TypeVar("_ResultT")
 
 # It yields wherever others may have their turn.
@@ -48,7 +51,13 @@ class _Line:
         self.host = host
         self.number = number  # Of two that took the same the first goes on.
         self.took_s = took_s
-        self.works: list[_Begun] = []
+        self.works: list[_Begun] = []  # Some may have ended.
+        self.alive = 0
+
+    @property
+    def begun(self) -> list["_Begun"]:
+        """What was begun of it and has not ended."""
+        return [each for each in self.works if each.begun]
 
     def __lt__(self, other: "_Line") -> bool:
         return (self.took_s, self.number) < (other.took_s, other.number)
@@ -57,11 +66,15 @@ class _Line:
 class _Begun:
     """Work, what it took so far, and who waits for what comes of it."""
 
-    def __init__(self, work: Work[Any], number: int, took_s: float) -> None:
+    def __init__(
+        self, line: _Line, work: Work[Any], number: int, took_s: float
+    ) -> None:
+        self.line = line
         self.work = work
         self.number = number
-        self.took_s = took_s
-        self.begun = False
+        self.took_s = took_s  # With what it will take, or what came before it.
+        self.worked_s = 0.0
+        self.begun = self.ended = False
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def __lt__(self, other: "_Begun") -> bool:
@@ -95,8 +108,9 @@ class Shares:
         line = self._lines.get(host)
         if line is None:
             line = _Line(host, next(self._numbers), self._took_s + guess_s)
-        before_s = len(line.works) * QUANTUM_S
-        each = _Begun(work, next(self._numbers), guess_s + before_s)
+        before_s = line.alive * QUANTUM_S
+        each = _Begun(line, work, next(self._numbers), guess_s + before_s)
+        line.alive += 1
         each.result.add_done_callback(partial(self._forget, each))
         at_once, self._resting = self._resting, False
         if at_once:  # Who finds nobody here need not wait for the loop.
@@ -114,7 +128,8 @@ class Shares:
         end = perf_counter() + SLICE_S
         while self._waiting and perf_counter() < end:
             line = heappop(self._waiting)
-            self._serve(line, end)
+            if line.works:
+                self._serve(line, end)
             if line.works:
                 heappush(self._waiting, line)
             else:
@@ -144,7 +159,8 @@ class Shares:
         """Do some of it; has it ended?"""
         if not each.begun:
             self._make_room()
-            self._begun, each.begun = self._begun + 1, True
+            each.begun = True
+            self._begun += 1
         began = now = perf_counter()
         try:
             end = min(end, began + QUANTUM_S)
@@ -156,15 +172,15 @@ class Shares:
         except Exception as error:
             each.result.set_exception(error)
         each.took_s += now - began
-        if each.took_s > PATIENCE_S and not each.result.done():
+        each.worked_s += now - began
+        if each.worked_s > PATIENCE_S and not each.result.done():
             each.result.set_exception(_costly())
         return each.result.done()
 
     def _make_room(self) -> None:
-        """Who took most makes room, where too much is begun."""
+        """Where too much is begun, who took most makes room: first of the hosts."""
         if self._begun >= MAX_BEGUN:
-            waiting = (each for line in self._lines.values() for each in line.works)
-            most = max(each for each in waiting if each.begun)
+            most = max(max(self._lines.values(), key=_weight).begun)
             if not most.result.done():
                 most.result.set_exception(_costly())
             self._end(most)
@@ -172,12 +188,24 @@ class Shares:
     def _forget(self, each: _Begun, _: object) -> None:
         """Perhaps nobody waits for it any more: what it holds is let go of at once."""
         self._end(each)
+        line = each.line
+        if len(line.works) > 2 * line.alive + MAX_ENDED:
+            line.works = [work for work in line.works if not work.ended]
+            heapify(line.works)
 
     def _end(self, each: _Begun) -> None:
-        """It may wait in its line still, where nothing more is done for it."""
+        """It may stand in its line still."""
+        if each.ended:
+            return
         each.work.close()
+        each.line.alive -= 1
         self._begun -= each.begun
-        each.begun = False
+        each.begun, each.ended = False, True
+
+
+def _weight(line: _Line) -> tuple[int, float]:
+    begun = line.begun
+    return len(begun), max((each.took_s for each in begun), default=0.0)
 
 
 def _costly() -> OutOfTime:

@@ -42,6 +42,7 @@ class Entrance:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, deque[socket.socket]] = {}
         self._count = 0
+        self._largest = ""  # Of those hosts; it may be so no more.
         self._entering = set[asyncio.Task[None]]()
         listening.listen(BACKLOG)
         self._open()
@@ -77,16 +78,26 @@ class Entrance:
                 self._loop.remove_reader(self._listening)
                 self._loop.call_later(BREATH_S, self._open)
                 break
-            self._waiting.setdefault(address[0], deque()).append(taken)
-            self._count += 1
-            if self._count > self._limit:
-                self._waiting[max(self._waiting, key=self._crowd)].popleft().close()
-                self._count -= 1
+            self._add(address[0], taken)
         if idle and self._count:
             self._let_in()
 
-    def _crowd(self, host: str) -> int:
-        return len(self._waiting[host])
+    def _add(self, host: str, taken: socket.socket) -> None:
+        those = self._waiting.setdefault(host, deque())
+        those.append(taken)
+        self._count += 1
+        if len(those) > len(self._waiting.get(self._largest, ())):
+            self._largest = host
+        if self._count > self._limit:
+            self._turn_away(self._largest)
+
+    def _turn_away(self, host: str) -> None:
+        """Who came first from there."""
+        those = self._waiting[host]
+        those.popleft().close()
+        self._count -= 1
+        if not those:
+            del self._waiting[host]
 
     def _next_of(self, host: str) -> socket.socket:
         """Who came last from there; the next turn is another host's."""

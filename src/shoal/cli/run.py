@@ -143,18 +143,24 @@ async def _with_project(home: Home, plan: Plan) -> Plan:
 async def _peers_among(
     found: list[Address], home: Home, plan: Plan
 ) -> tuple[Address, ...]:
-    """Anybody may announce anything: who is no peer keeps nobody from founding."""
+    """Anybody may announce anything: who is no peer keeps nobody from founding.
+
+    Who says nothing may be a peer that is busy, and is named if nobody answered.
+    """
     are = await asyncio.gather(*(_is_peer(each, home, plan) for each in found))
-    return tuple(compress(found, are))[:MAX_CONTACTS]
+    silent = compress(found, (is_peer is None for is_peer in are))
+    return (tuple(compress(found, are)) or tuple(silent))[:MAX_CONTACTS]
 
 
-async def _is_peer(address: Address, home: Home, plan: Plan) -> bool:
-    """Does it speak another language? Who is silent may be a peer that is busy."""
+async def _is_peer(address: Address, home: Home, plan: Plan) -> bool | None:
+    """Nobody knows it of who is silent."""
     try:
         await _ask(address, home.identity(plan.name), plan)
     except Foreign as error:
         logging.warning("passed over: %s", error)  # There may be no project to name.
         return False
+    except Unreachable as error:
+        return False if isinstance(error.__cause__, ConnectionRefusedError) else None
     except ShoalError:
         pass  # It will not have us: to be told once more, and in the end.
     return True

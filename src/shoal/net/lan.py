@@ -42,6 +42,9 @@ CLOSE_S = 2.0
 MAX_SEEN = 1000
 MAX_CONTACTS = 8
 
+# Who is no peer may take seconds to show it; of so many it is asked.
+MAX_ASKED = 64
+
 
 # Says which of these are peers at all.
 Among = Callable[[list[Address]], Awaitable[Sequence[Address]]]
@@ -100,7 +103,7 @@ class Lan:
         finally:
             await lan._close()
 
-    async def find(self, network: str, peers_among: Among) -> Sequence[Address]:
+    async def find(self, network: str, peers_among: Among) -> list[Address]:
         """Where our network is, or any of our project if we are of none yet.
 
         Nobody, if we are to found it. Anybody may say anything: who is no peer hides
@@ -108,19 +111,23 @@ class Lan:
         """
         await self._say("", addresses.join(self._host, 0))
         loop = asyncio.get_running_loop()
-        begin, lures = loop.time(), dict[Address, None]()
+        begin, asked = loop.time(), dict[Address, None]()
         while True:
-            if there := self._there(network, lures):
-                if peers := await peers_among(there):
-                    return peers
-                lures |= dict.fromkeys(there)
+            some = self._some(network, asked) if len(asked) < MAX_ASKED else []
+            if some:
+                asked |= {each.address: None for each in some}
+                began = loop.time()
+                peers = await peers_among([each.address for each in some])
+                begin += loop.time() - began  # That was no waiting for who founds it.
+                if there := [each for each in some if each.address in peers]:
+                    return _of_one_network(there)
                 continue
             waited_s = loop.time() - begin
             first = min([self._peer, *self._looking()])
             if waited_s > LOOK_S + FOUND_S or (
                 waited_s > LOOK_S and first == self._peer
             ):
-                return ()
+                return []
             await asyncio.sleep(STEP_S)
 
     async def announce(self, network: str, address: Address) -> None:
@@ -140,20 +147,16 @@ class Lan:
 
     # What others say
 
-    def _there(self, network: str, lures: Container[Address]) -> list[Address]:
-        found = [
-            each
-            for each in self._seen.values()
-            if each.network
-            and each.project == self._project
-            and each.address not in lures
-        ]
-        fitting = [each for each in found if network in ("", each.network)]
-        # All of one network, should there be two.
-        chosen = min((each.network for each in fitting), default="")
-        return [each.address for each in fitting if each.network == chosen][
-            :MAX_CONTACTS
-        ]
+    def _some(self, network: str, asked: Container[Address]) -> list[Neighbour]:
+        """A few of each network that may be ours, whom nobody has asked yet."""
+        found: dict[str, list[Neighbour]] = {}
+        for each in self._seen.values():
+            ours = each.network and each.project == self._project
+            if ours and network in ("", each.network) and each.address not in asked:
+                found.setdefault(each.network, []).append(each)
+        many = max(1, MAX_CONTACTS // max(1, len(found)))
+        some = [each for name in sorted(found) for each in found[name][:many]]
+        return some[:MAX_CONTACTS]
 
     def _looking(self) -> list[str]:
         return [
@@ -236,6 +239,12 @@ class Lan:
             log.info("the local network was not told that we leave")
 
     _browser: AsyncServiceBrowser
+
+
+def _of_one_network(there: list[Neighbour]) -> list[Address]:
+    """Of the first by name, should there be two."""
+    chosen = min(each.network for each in there)
+    return [each.address for each in there if each.network == chosen]
 
 
 def _read(said: dict[str, str | None]) -> Neighbour | None:

@@ -11,7 +11,6 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +23,9 @@ LET_IN_AT_ONCE = 8
 
 # Where no descriptor is left nobody is let in until some may have gone.
 BREATH_S = 0.1
+
+
+_Entering = asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]
 
 
 class Entrance:
@@ -43,7 +45,7 @@ class Entrance:
         self._waiting: dict[str, deque[socket.socket]] = {}
         self._count = 0
         self._largest = ""  # Of those hosts; it may be so no more.
-        self._entering = set[asyncio.Task[None]]()
+        self._entering = set[_Entering]()
         listening.listen(BACKLOG)
         self._open()
 
@@ -112,15 +114,13 @@ class Entrance:
         for _ in range(min(LET_IN_AT_ONCE, self._count)):
             each = self._next_of(next(iter(self._waiting)))
             each.setblocking(False)
-            task = self._loop.create_task(self._enter(each))
-            self._entering.add(task)
-            task.add_done_callback(self._entering.discard)
+            entering = self._loop.connect_accepted_socket(self._make, each)
+            self._entering.add(task := self._loop.create_task(entering))
+            task.add_done_callback(self._entered)
         if self._count:
             self._loop.call_soon(self._let_in)
 
-    async def _enter(self, each: socket.socket) -> None:
-        if not self._is_open:
-            each.close()
-            return
-        with suppress(OSError):  # They have gone already.
-            await self._loop.connect_accepted_socket(self._make, each)
+    def _entered(self, task: _Entering) -> None:
+        self._entering.discard(task)
+        if not task.cancelled():
+            task.exception()  # They have gone already.

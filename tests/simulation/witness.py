@@ -275,12 +275,12 @@ class Witnessed(Table):
         holding = replica.owner.holdings.get(unit)
         if holding and holding.state not in ("open", "yielding"):
             holding = holding.former
-        if holding and self._witness.has_left(unit, holding.old):
-            # It has moved, which its owner has not heard yet.
+        old = replica.seat.old(unit)
+        if holding and old and old.voters == holding.new.voters:
+            # The view that follows says that it has moved; its owner did not hear it.
             return [holding.learned_from, holding.new]
         if holding:
             return [holding.learned_from]
-        old = replica.seat.old(unit)
         return [replica.seat.new(unit), *([old] if old else [])]
 
     def open(self, unit: int, ballot: Ballot) -> None:

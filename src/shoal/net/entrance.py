@@ -44,6 +44,7 @@ class Entrance:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, deque[socket.socket]] = {}
         self._count = 0
+        self._short = False  # Of descriptors; said once.
         self._largest = ""  # Of those hosts; it may be so no more.
         self._entering = set[_Entering]()
         listening.listen(BACKLOG)
@@ -76,10 +77,13 @@ class Entrance:
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                log.warning("nobody is let in for a moment: %s", error)
+                if not self._short:
+                    log.warning("nobody is let in until some have gone: %s", error)
+                self._short = True
                 self._loop.remove_reader(self._listening)
                 self._loop.call_later(BREATH_S, self._open)
                 break
+            self._short = False
             self._add(address[0], taken)
         if idle and self._count:
             self._let_in()
